@@ -1,0 +1,8 @@
+"""Chunk, convert and process 3D scans that do not fit in memory.
+
+The toolkit of the textbook *Enormous Images*. Modules stand on floors (see
+CONTRIBUTING.md): imports go down or sideways, never up. Nothing heavy is
+imported here, so that ``enormous --help`` answers at once.
+"""
+
+__version__ = "0.1.0"
