@@ -1,0 +1,203 @@
+"""Codec names: to metadata and back, and arrays that both libraries read."""
+
+import itertools
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorstore as ts
+import zarr
+from hypothesis import given
+from hypothesis import strategies as st
+
+from enormous.codecs import NAMES, SHUFFLES, Codec
+from enormous.errors import DataError, UsageError
+
+SPELLED = [
+    *NAMES,
+    "blosc-zstd:5:bitshuffle",
+    "blosc-lz4:1:noshuffle",
+    "blosc-zstd:0",
+    "gzip:1",
+    "zstd:-5",
+]
+CODECS = st.one_of(
+    st.builds(
+        Codec,
+        st.sampled_from([n for n in NAMES if n.startswith("blosc-")]),
+        st.integers(0, 9),
+        st.sampled_from(SHUFFLES),
+    ),
+    st.builds(Codec, st.just("gzip"), st.integers(0, 9)),
+    st.builds(Codec, st.just("zstd"), st.integers(-131072, 22)),
+    st.just(Codec("none")),
+)
+
+
+def voxels(dtype: str) -> np.ndarray:
+    shape = (20, 17, 9)  # no axis is a multiple of the chunk
+    ramp = np.add.outer(np.arange(20), np.arange(17 * 9)).reshape(shape)
+    return (ramp + np.random.default_rng(0).integers(0, 4, shape)).astype(dtype)
+
+
+def create_zarr(path: Path, codec: Codec, zarr_format: Any, dtype: str) -> zarr.Array:
+    return zarr.create_array(
+        path,
+        shape=(20, 17, 9),
+        chunks=(8, 8, 8),
+        dtype=dtype,
+        zarr_format=zarr_format,
+        compressors=codec.zarr(zarr_format, np.dtype(dtype).itemsize),
+    )
+
+
+def create_tensorstore(path: Path, codec: Codec, zarr_format: Any, dtype: str) -> ts.TensorStore:
+    kind = np.dtype(dtype)
+    metadata: dict[str, Any] = {"shape": [20, 17, 9]}
+    if zarr_format == 2:
+        metadata |= {"chunks": [8, 8, 8], "dtype": kind.str}
+    else:
+        grid = {"name": "regular", "configuration": {"chunk_shape": [8, 8, 8]}}
+        metadata |= {"chunk_grid": grid, "data_type": kind.name}
+    endian: Any = "big" if kind.str.startswith(">") else "little"
+    metadata |= codec.tensorstore(zarr_format, kind.itemsize, endian)
+    spec = {
+        "driver": {2: "zarr", 3: "zarr3"}[zarr_format],
+        "kvstore": {"driver": "file", "path": f"{path}/"},
+        "metadata": metadata,
+    }
+    return ts.open(spec, create=True).result()
+
+
+def open_tensorstore(path: Path, zarr_format: int) -> ts.TensorStore:
+    kvstore = {"driver": "file", "path": f"{path}/"}
+    return ts.open({"driver": {2: "zarr", 3: "zarr3"}[zarr_format], "kvstore": kvstore}).result()
+
+
+def stored_name(path: Path, zarr_format: int, itemsize: int) -> Codec:
+    if zarr_format == 2:
+        return Codec.from_v2(json.loads((path / ".zarray").read_text())["compressor"], itemsize)
+    return Codec.from_v3(json.loads((path / "zarr.json").read_text())["codecs"])
+
+
+@pytest.mark.parametrize(("text", "zarr_format"), list(itertools.product(SPELLED, (2, 3))))
+def test_each_library_reads_what_the_other_wrote(
+    tmp_path: Path, text: str, zarr_format: int
+) -> None:
+    codec = Codec.parse(text)
+    for dtype in ("<u2", "|u1"):
+        image = voxels(dtype)
+        itemsize = image.dtype.itemsize
+
+        by_zarr = tmp_path / f"zarr{itemsize}"
+        create_zarr(by_zarr, codec, zarr_format, dtype)[...] = image
+        read = open_tensorstore(by_zarr, zarr_format).read().result()
+        np.testing.assert_array_equal(read, image)
+        assert stored_name(by_zarr, zarr_format, itemsize) == codec
+
+        by_tensorstore = tmp_path / f"tensorstore{itemsize}"
+        create_tensorstore(by_tensorstore, codec, zarr_format, dtype)[...] = image
+        np.testing.assert_array_equal(zarr.open_array(by_tensorstore, mode="r")[...], image)
+        assert stored_name(by_tensorstore, zarr_format, itemsize) == codec
+
+
+@pytest.mark.parametrize(("text", "zarr_format"), list(itertools.product(SPELLED, (2, 3))))
+def test_encode_and_decode_agree_with_a_stored_chunk(
+    tmp_path: Path, text: str, zarr_format: int
+) -> None:
+    codec = Codec.parse(text)
+    image = voxels("<u2")
+    create_zarr(tmp_path / "a", codec, zarr_format, "<u2")[...] = image
+    file = tmp_path / "a" / ("0.0.0" if zarr_format == 2 else "c/0/0/0")
+    chunk = image[:8, :8, :8].tobytes()
+    assert codec.decode(file.read_bytes()) == chunk
+
+    file.write_bytes(codec.encode(chunk[::-1], itemsize=2))
+    first = zarr.open_array(tmp_path / "a", mode="r")[:8, :8, :8]
+    assert np.ascontiguousarray(first).tobytes() == chunk[::-1]
+
+
+def test_big_endian_and_shards(tmp_path: Path) -> None:
+    image = voxels(">u2")
+    codec = Codec("blosc-zstd")
+    create_tensorstore(tmp_path / "big", codec, 3, ">u2")[...] = image.astype("=u2")
+    np.testing.assert_array_equal(zarr.open_array(tmp_path / "big", mode="r")[...], image)
+
+    sharded = zarr.create_array(
+        tmp_path / "sharded",
+        shape=(16, 16, 16),
+        chunks=(8, 8, 8),
+        shards=(16, 16, 16),
+        dtype="<u2",
+        compressors=codec.zarr(3, 2),
+    )
+    sharded[...] = 7
+    assert stored_name(tmp_path / "sharded", 3, 2) == codec  # found inside sharding_indexed
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_encode_gives_the_same_bytes_at_another_time(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    data = bytes(range(256)) * 16
+    first = Codec(name).encode(data, itemsize=2)
+    monkeypatch.setattr(time, "time", lambda: 2e9)
+    assert Codec(name).encode(data, itemsize=2) == first
+    assert Codec(name).decode(first) == data
+
+
+@given(CODECS, st.sampled_from([1, 2, 4, 8]))
+def test_names_survive_every_round_trip(codec: Codec, itemsize: int) -> None:
+    assert Codec.parse(str(codec)) == codec
+    assert Codec.from_v2(codec.v2()) == codec
+    assert Codec.from_v3(codec.v3(itemsize)) == codec
+    assert Codec.from_v3(codec.tensorstore(3, itemsize)["codecs"]) == codec
+
+
+def test_defaults_are_as_published() -> None:
+    assert str(Codec.parse("blosc-zstd")) == "blosc-zstd:3:shuffle"
+    assert str(Codec.parse("Blosc-LZ4:bitshuffle")) == "blosc-lz4:3:bitshuffle"
+    assert [str(Codec(n)) for n in ("gzip", "zstd", "none")] == ["gzip:6", "zstd:3", "none"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("lz4", "unknown codec 'lz4': use one of blosc-blosclz, blosc-lz4"),
+        ("", "unknown codec ''"),
+        ("blosc-zstd:10", "no level 10: use 0 to 9"),
+        ("zstd:23", "use -131072 to 22"),
+        ("zstd:--3", "has no shuffle"),
+        ("zstd:3:shuffle", "only the blosc codecs do"),
+        ("none:1", "has no level"),
+        ("blosc-zstd:3:bytes", "use one of noshuffle, shuffle, bitshuffle"),
+        ("blosc-zstd:3:shuffle:9", "is not name[:level][:shuffle]"),
+    ],
+)
+def test_a_wrong_name_is_one_line_that_says_what_to_write(text: str, words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Codec.parse(text)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_metadata_without_a_name_here_is_the_datas_matter() -> None:
+    for compressor in ({"id": "lz4", "acceleration": 1}, {"id": "blosc", "cname": "snappy"}):
+        with pytest.raises(DataError, match="unknown codec"):
+            Codec.from_v2(compressor)
+    automatic = {"id": "blosc", "cname": "zstd", "clevel": 5, "shuffle": -1}
+    assert Codec.from_v2(automatic, itemsize=1).shuffle == "bitshuffle"
+    assert Codec.from_v2(automatic, itemsize=2).shuffle == "shuffle"
+    with pytest.raises(DataError, match="itemsize"):
+        Codec.from_v2(automatic)
+    with pytest.raises(DataError, match="two compressors"):
+        Codec.from_v3([*Codec("gzip").v3(2), *Codec("zstd").v3(2)])
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n != "none"])
+def test_bytes_of_another_codec_are_refused(name: str) -> None:
+    with pytest.raises(DataError, match=f"is not {name}"):
+        Codec(name).decode(b"not compressed at all" * 9)
