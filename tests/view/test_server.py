@@ -7,6 +7,7 @@ import http.client
 import os
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import threading
@@ -236,14 +237,19 @@ def test_only_reading_is_allowed(base: str, method: str) -> None:
     assert (status, headers["allow"]) == (405, "GET, HEAD")
 
 
-def test_one_connection_carries_many_requests(base: str) -> None:
+def test_one_connection_carries_many_requests_without_delay(base: str) -> None:
+    seconds = []
     with contextlib.closing(http.client.HTTPConnection(urlsplit(base).netloc, timeout=10)) as link:
         link.connect()
         port = link.sock.getsockname()[1]
-        for _ in range(5):
+        for _ in range(15):
+            start = time.perf_counter()
             link.request("GET", "/shard", headers={"Range": "bytes=0-9"})
             assert link.getresponse().read() == PAYLOAD[:10]
+            seconds.append(time.perf_counter() - start)
             assert link.sock.getsockname()[1] == port
+    # Nagle's algorithm against delayed acknowledgement would make it 40 ms
+    assert statistics.median(seconds) < 0.02
 
 
 def serving_threads() -> set[threading.Thread]:
@@ -272,7 +278,6 @@ def test_serve_stops_with_a_connection_open_and_frees_its_port_and_thread(tmp_pa
 def test_error_in_the_block_stops_the_server_and_is_raised(tmp_path: Path) -> None:
     before = serving_threads()
     with pytest.raises(KeyError), server.serve(tmp_path):
-        assert serving_threads() > before
         raise KeyError
     assert serving_threads() == before
 

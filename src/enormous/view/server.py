@@ -235,14 +235,22 @@ def _server(folder: str | os.PathLike[str]) -> Server:
 
 def _listen(port: int) -> socket.socket:
     """Socket that listens on loopback at `port` (0: a free one), so that early calls queue."""
+    # The protocol is named because asyncio turns Nagle's delay off (40 ms an answer on a
+    # kept connection) only where it is; socket.create_server leaves it at 0.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        return socket.create_server((HOST, port), backlog=128)
+        if os.name == "posix":  # a port used a moment ago is free; elsewhere it would mean stealing
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((HOST, port))
+        listener.listen(128)
     except (OSError, OverflowError) as error:
+        listener.close()
         reason = getattr(error, "strerror", None) or error
         raise UsageError(
             f"cannot listen on {HOST}:{port} ({reason}); "
             "give another --port, or none for a free one"
         ) from error
+    return listener
 
 
 def _listen_somewhere() -> socket.socket:
