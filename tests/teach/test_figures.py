@@ -34,7 +34,7 @@ def _front_area(ax, colour: str) -> float:
 
 def test_a_slice_is_drawn_with_the_chunks_that_it_needs() -> None:
     grid = Grid((64, 64, 64), (16, 16, 16), 2)
-    fig, ax = plt.subplots()
+    _, ax = plt.subplots()
     need = figures.draw_chunks(ax, grid, (slice(None), slice(0, 10), slice(20, 40)))
     assert need == grid.need((slice(None), slice(0, 10), slice(20, 40)))
     assert _front_area(ax, figures.FETCHED) == 16 * 32
@@ -42,7 +42,7 @@ def test_a_slice_is_drawn_with_the_chunks_that_it_needs() -> None:
 
 
 def test_steps_draw_one_box_for_each_run_of_chunks() -> None:
-    fig, ax = plt.subplots()
+    _, ax = plt.subplots()
     grid = Grid((64, 64, 64), (8, 8, 8), 1)
     figures.draw_chunks(ax, grid, (slice(None, None, 32), 0, slice(0, 64, 32)))
     assert _front_area(ax, figures.FETCHED) == 4 * 8 * 8
