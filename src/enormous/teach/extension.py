@@ -68,6 +68,8 @@ def _set_options(app: Sphinx, config: Config) -> None:
     options.setdefault("navbar_persistent", [])  # else a second search bar
     options.setdefault("show_toc_level", 2)
     options.setdefault("logo", {"text": config.project, "alt_text": ""})
+    # the theme's empty default is an error in every reader's console
+    config.html_context.setdefault("default_mode", "auto")
     if "READTHEDOCS_CANONICAL_URL" not in os.environ:
         config.notfound_urls_prefix = "/"
 
