@@ -11,16 +11,54 @@ the block.
 The module imports numba: import it only where a sample is made.
 """
 
+from collections.abc import Callable
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+from types import CellType, FunctionType
 from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+
+@lru_cache
+def _digest(family: str) -> str:
+    """Return a digest of the sources from which the kernels of a sample are compiled."""
+    folder = Path(__file__).parent
+    sources = [Path(__file__), *sorted(folder.glob(f"{family}*.py"))]
+    return sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compile a kernel: no GIL (threads run side by side), one thread, cached on disk.
+
+    Numba's cache sees that the file of a kernel changed, but not the file of a
+    function it calls; it would go on running the old one. It does look at the
+    values a function closes over, so each kernel closes over a digest of this
+    module and of those named like its own (``heart*.py`` for ``heart_kernels``).
+
+    Parameters
+    ----------
+    function : callable
+        A plain function (no closure of its own).
+
+    Returns
+    -------
+    numba dispatcher
+    """
+    code = function.__code__.replace(co_freevars=("sources",))
+    family = function.__module__.rpartition(".")[2].partition("_")[0]
+    cell = (CellType(_digest(family or "_field")),)
+    closed = FunctionType(code, function.__globals__, function.__name__, None, cell)
+    closed.__qualname__, closed.__doc__ = function.__qualname__, function.__doc__
+    closed.__module__ = function.__module__
+    return njit(nogil=True, cache=True, error_model="numpy")(closed)
+
+
 #: Decorator of small functions that numba inlines into a kernel.
 device: Any = njit(inline="never", nogil=True, error_model="numpy")
-#: Decorator of kernels: no GIL (threads run side by side), one thread, compiled once per machine.
-kernel: Any = njit(nogil=True, cache=True, error_model="numpy")
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_A = np.uint64(0xBF58476D1CE4E5B9)
