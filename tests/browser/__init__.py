@@ -1,0 +1,1 @@
+"""The built book in a real browser; also `python -m tests.browser.shots` for people to look."""
