@@ -194,3 +194,18 @@ def test_the_module_is_light():
     code = "import sys, enormous.teach.check; sys.exit('numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent, check=False)
     assert done.returncode == 0
+
+
+def test_a_question_with_many_right_answers_is_tried(capsys: pytest.CaptureFixture[str]) -> None:
+    registry = Registry("tests.teach.nowhere")
+
+    @registry.exercise("open-1", many=True)
+    def even(answer: int) -> str:
+        return "" if answer % 2 == 0 else "It must be even."
+
+    for answer in (4, 6, 5, "x"):
+        registry.check("open-1", answer)
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == said[1] == "Exercise open-1: right."
+    assert said[2] == "Exercise open-1: not yet. It must be even."
+    assert "could not be tried: TypeError" in said[3]

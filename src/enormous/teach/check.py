@@ -48,6 +48,9 @@ class Exercise:
         Argument tuples on which a reader's function must agree with `expected`.
     rtol : float
         Relative tolerance of floating-point numbers.
+    many : bool
+        There are many right answers: `expected` is called with the reader's
+        and returns a hint, or nothing if it is right.
     """
 
     name: str
@@ -55,9 +58,12 @@ class Exercise:
     hint: Hint = ""
     cases: tuple[tuple[Any, ...], ...] | None = None
     rtol: float = RTOL
+    many: bool = False
 
     def judge(self, answer: Any) -> tuple[bool, str]:
         """Return whether `answer` is right, and a hint if it is not."""
+        if self.many:
+            return self._judge_one_of_many(answer)
         if self.cases is not None:
             return self._judge_function(answer)
         if callable(answer) and not isinstance(answer, type):
@@ -66,6 +72,13 @@ class Exercise:
         if matches(answer, expected, rtol=self.rtol):
             return True, ""
         return False, self._advise(answer, expected)
+
+    def _judge_one_of_many(self, answer: Any) -> tuple[bool, str]:
+        try:
+            hint = self.expected(answer)
+        except Exception as error:  # a reader's answer may be anything: we report it
+            return False, f"Your answer could not be tried: {type(error).__name__}: {error}."
+        return not hint, hint or ""
 
     def _judge_function(self, function: Any) -> tuple[bool, str]:
         if not callable(function):
@@ -109,6 +122,7 @@ class Registry:
         hint: Hint = "",
         cases: Iterable[tuple[Any, ...]] | None = None,
         rtol: float = RTOL,
+        many: bool = False,
     ) -> Callable[[F], F]:
         """Mark the function that computes the answer of exercise `name`.
 
@@ -116,7 +130,7 @@ class Registry:
         ----------
         name : str
             ``<chapter>-<number>``, as in ``check("how-big-1", answer)``.
-        hint, cases, rtol
+        hint, cases, rtol, many
             See `Exercise`.
 
         Raises
@@ -131,7 +145,7 @@ class Registry:
             if name in self._known:
                 raise UsageError(f"exercise id {name!r} is given twice; number it anew")
             given = None if cases is None else tuple(cases)
-            self._known[name] = Exercise(name, function, hint, given, rtol)
+            self._known[name] = Exercise(name, function, hint, given, rtol, many)
             return function
 
         return mark
