@@ -1,0 +1,262 @@
+"""Read what a Zarr group or array says about itself: axes, levels, chunks, codecs, labels.
+
+Called by ``enormous info`` and by everything that takes an image as input.
+Reads metadata only. Takes OME-Zarr 0.1 to 0.5; where an old version says
+nothing, so do we.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from enormous.codecs import Codec
+from enormous.errors import DataError
+from enormous.grid import Grid, Shape
+from enormous.ome.metadata import Axis
+
+if TYPE_CHECKING:
+    import zarr
+
+
+@dataclass(frozen=True)
+class StoredLevel:
+    """One array as it is stored.
+
+    Parameters
+    ----------
+    path : str
+        Inside the group; empty for a bare array.
+    shape, chunks : tuple of int
+        In voxels.
+    shards : tuple of int or None
+    dtype : str
+        As numpy names it: ``uint16``.
+    itemsize : int
+        Bytes of one voxel.
+    codec : str
+        As :class:`enormous.codecs.Codec` spells it, or what the file says.
+    zarr_format : int
+    fill_value : object
+        What a chunk that is not stored consists of.
+    scale, translation : tuple of float or None
+        Voxel size and centre of voxel 0, in the units of the axes.
+    """
+
+    path: str
+    shape: Shape
+    chunks: Shape
+    shards: Shape | None
+    dtype: str
+    itemsize: int
+    codec: str
+    zarr_format: int
+    fill_value: object
+    scale: tuple[float, ...] | None = None
+    translation: tuple[float, ...] | None = None
+
+    @property
+    def grid(self) -> Grid:
+        """The level's chunk arithmetic."""
+        return Grid(self.shape, self.chunks, self.itemsize, self.shards)
+
+
+@dataclass(frozen=True)
+class Image:
+    """One multiscale image of a group.
+
+    Parameters
+    ----------
+    version : str or None
+        Of OME-Zarr.
+    name : str or None
+    axes : tuple of Axis
+        Empty where the version has none (0.1, 0.2).
+    levels : tuple of StoredLevel
+        Finest first.
+    method : str or None
+        How the levels were made: ``type`` of the multiscales.
+    is_label : bool
+    labels : tuple of str
+        Names of the label images stored with it.
+    """
+
+    version: str | None
+    name: str | None
+    axes: tuple[Axis, ...]
+    levels: tuple[StoredLevel, ...]
+    method: str | None
+    is_label: bool
+    labels: tuple[str, ...]
+
+
+def ome_attributes(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What stands below ``ome`` (0.5), or the attributes themselves (before)."""
+    inner = attributes.get("ome")
+    return inner if isinstance(inner, Mapping) else attributes
+
+
+def read_images(group: zarr.Group, where: str = "") -> tuple[Image, ...]:
+    """Every multiscale image of a group; none if it is not an image.
+
+    Parameters
+    ----------
+    group : zarr.Group
+    where : str
+        Path or URL for error messages.
+
+    Returns
+    -------
+    tuple of Image
+
+    Raises
+    ------
+    DataError
+        If the metadata does not fit the specification or a level is missing.
+    """
+    ome = ome_attributes(dict(group.attrs))
+    multiscales = ome.get("multiscales")
+    if multiscales is None:
+        return ()
+    if not isinstance(multiscales, Sequence) or isinstance(multiscales, str):
+        raise DataError(f"{where}: 'multiscales' is not a list; the OME-Zarr metadata is damaged")
+    labels = read_labels(group)
+    return tuple(_image(group, ome, entry, labels, where) for entry in multiscales)
+
+
+def read_labels(group: zarr.Group) -> tuple[str, ...]:
+    """Names of the label images below ``labels``, as its metadata lists them."""
+    import zarr
+
+    try:
+        folder = group["labels"]
+    except KeyError:
+        return ()
+    if not isinstance(folder, zarr.Group):
+        return ()
+    names = ome_attributes(dict(folder.attrs)).get("labels", ())
+    return tuple(str(name) for name in names)
+
+
+def _image(
+    group: zarr.Group,
+    ome: Mapping[str, Any],
+    entry: Mapping[str, Any],
+    labels: tuple[str, ...],
+    where: str,
+) -> Image:
+    try:
+        axes = tuple(_axis(axis) for axis in entry.get("axes", ()))
+        levels = tuple(_level(group, entry, dataset, where) for dataset in entry["datasets"])
+        version = ome.get("version", entry.get("version"))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise DataError(
+            f"{where}: the OME-Zarr metadata is damaged ({type(error).__name__}: {error})"
+        ) from error
+    return Image(
+        version=version,
+        name=entry.get("name"),
+        axes=axes,
+        levels=levels,
+        method=entry.get("type"),
+        is_label="image-label" in ome,
+        labels=labels,
+    )
+
+
+def _axis(axis: Any) -> Axis:
+    if isinstance(axis, str):  # 0.3
+        return Axis(axis)
+    return Axis(axis["name"], axis.get("type"), axis.get("unit"))
+
+
+def _level(
+    group: zarr.Group, entry: Mapping[str, Any], dataset: Mapping[str, Any], where: str
+) -> StoredLevel:
+    import zarr
+
+    path = dataset["path"]
+    try:
+        array = group[path]
+    except KeyError:
+        array = None
+    if not isinstance(array, zarr.Array):
+        raise DataError(f"{where}: level '{path}' is named in the metadata but is not there")
+    steps = [
+        *dataset.get("coordinateTransformations", ()),
+        *entry.get("coordinateTransformations", ()),
+    ]
+    scale, translation = compose(steps, array.ndim) if steps else (None, None)
+    return describe_array(array, path, scale, translation)
+
+
+def compose(
+    steps: Sequence[Mapping[str, Any]], ndim: int
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Scale and translation of a list of transformations, applied in order.
+
+    Raises
+    ------
+    ValueError
+        If one is of another kind, or does not have one number for each axis.
+    """
+    scale, translation = (1.0,) * ndim, (0.0,) * ndim
+    for step in steps:
+        kind = step["type"]
+        if kind == "identity":
+            continue
+        if kind not in ("scale", "translation") or kind not in step:
+            raise ValueError(f"transformation {dict(step)} is neither a scale nor a translation")
+        numbers = tuple(float(v) for v in step[kind])
+        if len(numbers) != ndim:
+            raise ValueError(f"{kind} {numbers} does not suit {ndim} axes")
+        if kind == "scale":
+            scale = tuple(s * v for s, v in zip(scale, numbers, strict=True))
+            translation = tuple(t * v for t, v in zip(translation, numbers, strict=True))
+        else:
+            translation = tuple(t + v for t, v in zip(translation, numbers, strict=True))
+    return scale, translation
+
+
+def describe_array(
+    array: zarr.Array[Any],
+    path: str = "",
+    scale: tuple[float, ...] | None = None,
+    translation: tuple[float, ...] | None = None,
+) -> StoredLevel:
+    """A Zarr array's shape, layout and codec, from its metadata."""
+    stored = array.metadata.to_dict()
+    return StoredLevel(
+        path=path,
+        shape=array.shape,
+        chunks=array.chunks,
+        shards=array.shards,
+        dtype=str(array.dtype),
+        itemsize=array.dtype.itemsize,
+        codec=codec_name(stored, array.dtype.itemsize),
+        zarr_format=array.metadata.zarr_format,
+        fill_value=array.fill_value,
+        scale=scale,
+        translation=translation,
+    )
+
+
+def codec_name(stored: Mapping[str, Any], itemsize: int) -> str:
+    """Our name for the codec in an array's metadata; where we have none, the file's own."""
+    if stored["zarr_format"] == 2:
+        raw = [*(stored.get("filters") or ()), stored.get("compressor")]
+        configs = [c if c is None or isinstance(c, Mapping) else c.get_config() for c in raw]
+        named = [_or_raw(lambda c=c: Codec.from_v2(c, itemsize), c, "id") for c in configs]
+        return " + ".join(named)
+    return _or_raw(lambda: Codec.from_v3(stored["codecs"]), {"codecs": stored["codecs"]}, "codecs")
+
+
+def _or_raw(name: Any, raw: Mapping[str, Any] | None, key: str) -> str:
+    try:
+        return str(name())
+    except DataError:  # a codec that others wrote: shown as it stands in the file
+        value = (raw or {}).get(key)
+        if isinstance(value, (list, tuple)):
+            return " + ".join(str(c.get("name", c)) for c in value)
+        return str(value)
