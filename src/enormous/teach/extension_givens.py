@@ -7,6 +7,7 @@ dotted underline, collected by ``{givens}`` on a review page.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -75,11 +76,23 @@ def _store(env: BuildEnvironment) -> dict[str, Any]:
 
 def _collect(app: Sphinx, doctree: nodes.document) -> None:
     found = [
-        Given(node.astext(), node["ids"][0], node.parent.astext().replace("\n", " "))
+        Given(node.astext(), node["ids"][0], sentence_around(node))
         for node in doctree.findall(given)
     ]
     if found:
         _store(app.env)["found"][app.env.docname] = found
+
+
+def sentence_around(node: nodes.Node) -> str:
+    """Return the sentence of its paragraph that a node stands in."""
+    siblings = node.parent.children
+    start = sum(len(sibling.astext()) for sibling in siblings[: siblings.index(node)])
+    end = 0
+    for sentence in re.split(r"(?<=[.!?:;])\s+", node.parent.astext()):
+        end = node.parent.astext().index(sentence, end) + len(sentence)
+        if end > start:
+            return " ".join(sentence.split())
+    raise AssertionError("a node stands in its parent")
 
 
 def _purge(app: Sphinx, env: BuildEnvironment, docname: str) -> None:
