@@ -43,6 +43,12 @@ def registry() -> Registry:
     def ratio() -> np.ndarray:
         return np.array([1.88, 27.9])
 
+    @own.exercise("demo-6", many=True)
+    def judge(answer: Any) -> str:
+        if not callable(answer):
+            return "Give a function."
+        return "" if answer(1) == 1 else "It changes its input."
+
     return own
 
 
@@ -63,6 +69,7 @@ def say(registry: Registry, name: str, answer: Any, capsys: pytest.CaptureFixtur
         ("demo-2", np.array([806, 629, 631])),
         ("demo-3", lambda n, chunk: (n + chunk - 1) // chunk),
         ("demo-5", [1.88, 28.0]),
+        ("demo-6", lambda image: image),
     ],
 )
 def test_right_answers_of_any_type(registry, name, answer, capsys):
@@ -85,7 +92,8 @@ def test_right_answers_of_any_type(registry, name, answer, capsys):
         ("demo-3", lambda n, chunk: n // chunk, "for the arguments 10, 3"),
         ("demo-3", lambda n, chunk: 1 / 0, "raised ZeroDivisionError"),
         ("demo-3", lambda n: n, "raised TypeError"),
-        ("demo-3", lambda n, chunk: None, "returned nothing"),
+        ("demo-6", lambda image: image * 2, "changes its input"),
+        ("demo-6", 3, "Give a function"),
         ("demo-3", 4, "Give the function itself"),
         ("demo-4", 2 * 1024**3, "counts in thousands"),
         ("demo-4", 2, "power of a thousand"),
@@ -117,6 +125,13 @@ def test_an_unanswered_exercise_says_so_and_computes_nothing(capsys):
         raise AssertionError("computed an answer nobody asked for")
 
     assert say(own, "lazy-1", ..., capsys) == "Exercise lazy-1: not answered yet."
+
+
+@pytest.mark.parametrize("name", ["demo-3", "demo-6"])
+def test_an_empty_function_is_not_answered_yet(registry, name, capsys):
+    def empty(*args: Any) -> None: ...
+
+    assert say(registry, name, empty, capsys) == f"Exercise {name}: not answered yet."
 
 
 def test_a_students_function_cannot_spoil_the_cases(capsys):

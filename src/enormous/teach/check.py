@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import functools
 import importlib
 import math
 import numbers
@@ -28,6 +29,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 #: Relative tolerance of floating-point answers: readers round to a few digits.
 RTOL = 1e-3
+
+
+class NotAnswered(Exception):
+    """The reader has not touched the exercise yet: no mistake."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,16 @@ class Exercise:
     many: bool = False
 
     def judge(self, answer: Any) -> tuple[bool, str]:
-        """Return whether `answer` is right, and a hint if it is not."""
+        """Return whether `answer` is right, and a hint if it is not.
+
+        Raises
+        ------
+        NotAnswered
+            If `answer` is ``...``, or a function that returns that or None:
+            ``def f(image): ...`` is how an exercise leaves it open.
+        """
+        if answer is ...:
+            raise NotAnswered
         if self.many:
             return self._judge_one_of_many(answer)
         if self.cases is not None:
@@ -75,7 +89,9 @@ class Exercise:
 
     def _judge_one_of_many(self, answer: Any) -> tuple[bool, str]:
         try:
-            hint = self.expected(answer)
+            hint = self.expected(_watched(answer) if callable(answer) else answer)
+        except NotAnswered:
+            raise
         except Exception as error:  # a reader's answer may be anything: we report it
             return False, f"Your answer could not be tried: {type(error).__name__}: {error}."
         return not hint, hint or ""
@@ -87,11 +103,11 @@ class Exercise:
             expected = self.expected(*copy.deepcopy(case))
             call = f"for the arguments {', '.join(map(_brief, case))}"
             try:
-                result = function(*copy.deepcopy(case))
+                result = _watched(function)(*copy.deepcopy(case))
+            except NotAnswered:
+                raise
             except Exception as error:  # a reader's code may raise anything: we report it
                 return False, f"Your function raised {type(error).__name__}: {error} ({call})."
-            if result is ... or result is None:
-                return False, f"Your function returned {_kind(result)} ({call})."
             if not matches(result, expected, rtol=self.rtol):
                 return False, f"It is wrong {call}. {self._advise(result, expected)}".rstrip()
         return True, ""
@@ -181,7 +197,8 @@ class Registry:
         name : str
             The exercise's id.
         answer : object
-            The reader's answer. ``...`` stands for "not answered yet".
+            The reader's answer. ``...``, or a function that returns it or
+            nothing, stands for "not answered yet".
 
         Raises
         ------
@@ -189,10 +206,11 @@ class Registry:
             If there is no such exercise.
         """
         exercise = self.find(name)
-        if answer is ...:
+        try:
+            right, hint = exercise.judge(answer)
+        except NotAnswered:
             print(f"Exercise {name}: not answered yet.")
             return
-        right, hint = exercise.judge(answer)
         print(f"Exercise {name}: right." if right else f"Exercise {name}: not yet. {hint}".rstrip())
 
     def _modules(self) -> set[str]:
@@ -347,6 +365,19 @@ def _is_number(value: Any) -> bool:
 
 def _squeeze(text: str) -> str:
     return " ".join(text.split()).casefold()
+
+
+def _watched(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a reader's function so that an empty one counts as not written yet."""
+
+    @functools.wraps(function, updated=())
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        result = function(*args, **kwargs)
+        if result is None or result is ...:
+            raise NotAnswered
+        return result
+
+    return watched
 
 
 def _kind(value: Any) -> str:
