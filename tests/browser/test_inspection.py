@@ -45,6 +45,7 @@ BAD = {
     ],
     "contrast": [
         "<p style='color: #888'>faint</p>",
+        "<details><summary>more</summary><p style='color: #888'>faint</p></details>",
         "<div style='opacity: 0.4'><p>faint</p></div>",
         "<div style='background: black'><p>black on black</p></div>",
         "<p style='color: oklch(0.7 0 0)'>faint</p>",

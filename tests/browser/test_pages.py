@@ -6,6 +6,7 @@ problem and lists every page that has it.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from .visits import Visit, book_pages
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+ROOT = Path(__file__).resolve().parents[2]
 KINDS = {
     "console": "an error on the console",
     "failed": "a request that failed",
@@ -39,9 +41,26 @@ def test_no_page_has(kind: str, visits: list[Visit]) -> None:
 
 
 def test_every_page_was_seen_in_the_theme_asked_for(visits: list[Visit], html: Path) -> None:
-    assert len(visits) == len(MODES) * len(book_pages(html)) > 0
+    assert len(visits) == len(MODES) * len(book_pages(html))
     wrong = [(v.page, v.mode.name, v.theme) for v in visits if v.theme != v.mode.theme]
     assert wrong == []
+
+
+def test_every_chapter_of_the_contents_is_among_the_pages_seen(visits: list[Visit]) -> None:
+    contents = (ROOT / "_toc.yml").read_text(encoding="utf-8")
+    chapters = re.findall(r"^\W*(?:file|root):\s*(\S+)", contents, flags=re.MULTILINE)
+    assert len(chapters) > 1
+    assert {f"{c.removesuffix('.md')}.html" for c in chapters} <= {v.page for v in visits}
+
+
+def test_root_leads_to_the_first_page(browser: Browser, site: str) -> None:
+    with context(browser, MODES[0]) as window:
+        tab = window.new_page()
+        record = watch(tab)
+        tab.goto(f"{site}/")
+        tab.wait_for_selector("article h1")
+        settle(tab, record)
+        assert record.failed + record.console + record.foreign == []
 
 
 def test_unknown_address_shows_the_404_page_whole(browser: Browser, site: str) -> None:

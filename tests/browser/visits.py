@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 INSPECT = Path(__file__).with_name("inspect_page.js").read_text(encoding="utf-8")
-# templates of the theme, and foreign tools copied in whole: no pages of the book
-NOT_PAGES = ("_static/", "_sources/")
 
 
 @dataclass
@@ -30,14 +28,16 @@ class Visit:
 
 
 def book_pages(html: Path) -> list[str]:
-    """Pages of the site, relative to its root, those made by Sphinx included."""
-    pages = sorted(path.relative_to(html).as_posix() for path in html.rglob("*.html"))
-    return [
-        page
-        for page in pages
-        if (not page.startswith(NOT_PAGES) and "data-theme" in (html / page).read_text("utf-8"))
-        or page == "index.html"
-    ]
+    """Pages of the site relative to its root, Sphinx's own (search, index, 404) included.
+
+    Sphinx marks its pages; what is copied in whole (a viewer) and the redirect at
+    the root are none.
+    """
+    return sorted(
+        path.relative_to(html).as_posix()
+        for path in html.rglob("*.html")
+        if "data-content_root=" in path.read_text("utf-8", errors="replace")[:2000]
+    )
 
 
 def visit_all(browser: Browser, base: str, pages: list[str]) -> list[Visit]:
