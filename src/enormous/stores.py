@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote, urlsplit
-from urllib.request import url2pathname
 
 from enormous.errors import DataError, UsageError
 
@@ -320,6 +319,8 @@ def _path_of_file_url(text: str) -> str:
     parts = urlsplit(text)
     if parts.netloc not in ("", "localhost") or not parts.path:
         raise UsageError(f"{text}: a file:// URL names a path on this machine: file:///path")
+    from urllib.request import url2pathname  # brings in http and ssl: rarely needed
+
     return url2pathname(parts.path)
 
 
