@@ -13,6 +13,7 @@ import re
 import textwrap
 from collections.abc import Callable
 from functools import cached_property, lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -45,7 +46,9 @@ _LINK = re.compile(
     r"(?P<image>!?)\[(?P<text>[^\[\]]*)\]\((?P<target>[^()\s]+(?:\([^()\s]*\)[^()\s]*)?)"
     r"(?P<title>\s+\"[^\"]*\")?\)"
 )
-_DEFINED_LINK = re.compile(r"^(?P<head>\[[^\]^]+\]:\s+)(?P<target>\S+)", re.M)
+_DEFINED_LINK = re.compile(r"^ {0,3}\[(?P<label>[^\]^]+)\]:[ \t]*(?P<target>\S+).*\n?", re.M)
+_USED_LINK = re.compile(r"\[(?P<text>[^\[\]]+)\]\[(?P<label>[^\[\]]*)\]")
+_EQUATION = re.compile(r"[ \t]*\((?P<label>[\w:.-]+)\)[ \t]*(?=\n|$)")
 _ATTRIBUTES = re.compile(r"(?<=[)\]\x00])\{[.#]?[^{}\n]*\}")
 _RAW = re.compile(
     r"^[ \t>]*:{3,}|^[ \t>]*[`~]{3,}\{|^\([^()\n]+\)=[ \t]*$|^\+\+\+|^%(?![%\w])"
@@ -100,18 +103,22 @@ class Flattener:
             kept.append(finished)
             return f"\x00{len(kept) - 1}\x00"
 
-        parts = []
+        parts: list[str] = []
         for span in spans(text):
             if span.kind == "role":
                 parts.append(keep(self._role(span.role, span.text)))
-            elif span.kind == "text":
-                parts.append(span.text)
-            else:
+            elif span.kind in ("math", "code"):
                 parts.append(keep(span.text))
+            elif kept and kept[-1].startswith("$$") and (label := _EQUATION.match(span.text)):
+                kept[-1] = f"{kept[-1][:-2].rstrip()}{self._tag(label['label'])}\n$$"
+                parts.append(span.text[label.end() :])
+            else:
+                parts.append(span.text)
         flat = "".join(parts)
         flat = re.sub(r"^(\S.*)\n:[ \t]+", r"**\1**: ", flat, flags=re.M)  # definition lists
+        flat = _DEFINED_LINK.sub("", flat)
+        flat = _USED_LINK.sub(self._used_link, flat)
         flat = _LINK.sub(self._link, flat)
-        flat = _DEFINED_LINK.sub(lambda m: m["head"] + self._target(m["target"]), flat)
         flat = _ATTRIBUTES.sub("", flat)
         restored = re.sub(r"\x00(\d+)\x00", lambda match: kept[int(match[1])], flat)
         left = raw_myst(restored)
@@ -178,16 +185,26 @@ class Flattener:
 
     def _do_math(self, block: Block) -> str:
         formula = "\n".join(filter(None, (block.argument, block.text)))
-        label = block.options.get("label")
-        tag = f" \\tag{{{self._equations[label]}}}" if label in self._equations else ""
-        return f"$$\n{formula}{tag}\n$$"
+        if "\\\\" in formula and "\\begin" not in formula:  # as Sphinx does for several lines
+            formula = f"\\begin{{aligned}}\n{formula}\n\\end{{aligned}}"
+        return f"$$\n{formula}{self._tag(block.options.get('label'))}\n$$"
+
+    def _tag(self, label: str | None) -> str:
+        return f" \\tag{{{self._equations[label]}}}" if label in self._equations else ""
 
     @cached_property
-    def _equations(self) -> dict[str, int]:
-        labels = [b.options["label"] for b in self.chapter.blocks if b.options.get("label")]
-        maths = {b.options.get("label") for b in self.chapter.blocks if b.name == "math"}
-        numbered = [label for label in labels if label in maths]
-        return {label: number for number, label in enumerate(numbered, 1)}
+    def _equations(self) -> dict[str | None, int]:
+        """Number the labelled formulas of the chapter: directives and ``$$…$$ (label)``."""
+        labels = []
+        for block in self.chapter.blocks:
+            if block.name == "math" and block.options.get("label"):
+                labels.append(block.options["label"])
+            elif block.kind == "prose":
+                found = [*spans(block.text)]
+                for math, after in pairwise(found):
+                    label = _EQUATION.match(after.text) if math.text.startswith("$$") else None
+                    labels += [label["label"]] if label else []
+        return {label: number for number, label in enumerate(labels, 1)}
 
     def _do_code_block(self, block: Block) -> str:
         fence = "`" * max([3, *(len(run) + 1 for run in re.findall(r"`{3,}", block.text))])
@@ -245,7 +262,7 @@ class Flattener:
                 self._fail(f"no formula of this chapter has the label {body!r}")
             return f"({self._equations[body]})"
         if name in ("ref", "numref"):
-            return title or self.inline(self._labelled(target))
+            return title.replace("%s", "") or self.inline(self._labelled(target))
         if name in ("doc", "download"):
             return f"[{title or self._page_title(target)}]({self._target(target)})"
         self._fail(f"role {role!r} is unknown to enormous.teach.flatten; teach it there")
@@ -304,6 +321,17 @@ class Flattener:
             text = self._page_title(target)
         return f"{match['image']}[{text}]({self._target(target)}{match['title'] or ''})"
 
+    def _used_link(self, match: re.Match[str]) -> str:
+        """Write ``[text][label]`` in full: a definition does not reach other cells."""
+        target = self._defined.get((match["label"] or match["text"]).casefold())
+        return f"[{match['text']}]({target})" if target else match[0]
+
+    @cached_property
+    def _defined(self) -> dict[str, str]:
+        prose = (block.text for block in self.chapter.blocks if block.kind == "prose")
+        found = (match for text in prose for match in _DEFINED_LINK.finditer(text))
+        return {match["label"].casefold(): match["target"] for match in found}
+
     def _target(self, target: str) -> str:
         target = target.strip("<>").removeprefix("project:").removeprefix("path:")
         if re.match(r"[a-z][a-z0-9+.-]*:|//", target, re.I):
@@ -311,7 +339,7 @@ class Flattener:
         path, _, anchor = target.partition("#")
         if not path:
             title = self.book.labels.get(anchor, anchor)
-            return "#" + title.replace(" ", "-")
+            return "#" + re.sub(r"[*`]", "", title).replace(" ", "-")
         page = self._page(path)
         if page is not None:
             return f"{page.stem}.ipynb" if page.code else self.page_address(page)

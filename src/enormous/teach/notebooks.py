@@ -208,6 +208,8 @@ def _cells(book: Book, chapter: Chapter, folder: str) -> Iterator[Cell]:
             introduced = True
         if block.kind == "code":
             yield Cell("code", block.text, block.region, metadata=_code_metadata(block))
+            caption = block.options.get("mystnb", {}).get("figure", {}).get("caption")
+            pending += [flatten.inline(str(caption).strip())] if caption else []
         elif note:
             text = flatten.inline(block.text.removeprefix("teacher:").strip())
             quoted = f"**For teachers.** {text}".replace("\n", "\n> ")

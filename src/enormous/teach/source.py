@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -247,14 +248,15 @@ class Book:
 
     @cached_property
     def labels(self) -> dict[str, str]:
-        """Titles of labelled headings (``(label)=``) and exercises, of all pages."""
+        """Titles of labelled headings (``(label)=``), exercises and figures, of all pages."""
         found: dict[str, str] = {}
         for page in self.pages.values():
-            for before, block in zip(page.blocks, page.blocks[1:], strict=False):
+            for before, block in pairwise(page.blocks):
                 if before.kind == "target" and block.kind == "heading":
                     found[before.text] = block.text
             for exercise in page.exercises:
                 found[exercise.exercise] = f"Exercise {exercise.number}"
+            found |= {name: "the figure" for name in map(_figure_name, page.blocks) if name}
         return found
 
 
@@ -351,22 +353,20 @@ def _prose(lines: list[str], first: int, last: int, line: int) -> list[Block]:
 def _directive(name: str, argument: str, content: str, line: int) -> Block:
     """Make a block of a fenced directive whose opening fence is on `line`."""
     lines = content.split("\n")
-    header: list[str] = []
     start = 0
     if lines[0].strip() == "---":
         start = next((n for n, text in enumerate(lines[1:], 1) if text.strip() == "---"), 0) + 1
-        header = lines[1 : start - 1]
-        options = _options(header, line)
+        options = _options(lines[1 : start - 1], line)
+    elif name == "code-cell":  # every option line begins with a colon, nested ones too
+        while start < len(lines) and lines[start].startswith(":"):
+            start += 1
+        options = _options([text[1:] for text in lines[:start]], line)
     else:
         while start < len(lines) and (
             _OPTION.match(lines[start]) or (start and re.match(r"[ \t]+\S", lines[start]))
         ):
             start += 1
-        header = lines[:start]
-        if name == "code-cell":
-            options = _options([text.removeprefix(":") for text in header], line)
-        else:
-            options = _plain_options(header)
+        options = _plain_options(lines[:start])
     body = "\n".join(lines[start:])
     skipped = len(body) - len(body.lstrip("\n"))
     kind: Kind = "code" if name == "code-cell" else "directive"
@@ -378,6 +378,13 @@ def _directive(name: str, argument: str, content: str, line: int) -> Block:
         argument=argument.strip(),
         options=options,
     )
+
+
+def _figure_name(block: Block) -> str:
+    """Return the label of a figure, drawn or executed, or ``""``."""
+    if block.kind == "code":
+        return str(block.options.get("mystnb", {}).get("figure", {}).get("name", ""))
+    return str(block.options.get("name", "")) if block.name == "figure" else ""
 
 
 def _options(header: list[str], line: int) -> dict[str, Any]:
