@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
+from threading import Lock
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -117,6 +118,7 @@ def _sparse() -> Recipe:
     )
 
 
+_GROWING = Lock()
 _RECIPES = {"dense": _dense, "sparse": _sparse}
 
 
@@ -220,9 +222,14 @@ def _tubes(forest: Forest) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
     return np.concatenate(columns, axis=1), forest.label[child]
 
 
-@lru_cache(maxsize=4)
 def _world(name: str, seed: int) -> _World:
-    """Grow and index one sample; 0.5 s at most, kept for the next block."""
+    """Return a grown sample; threads that ask at once wait for one to grow it."""
+    with _GROWING:
+        return _grown(name, seed)
+
+
+@lru_cache(maxsize=4)
+def _grown(name: str, seed: int) -> _World:
     from enormous.samples import neurons_grow
     from enormous.samples.neurons_tubes import build_scene
 
@@ -328,7 +335,6 @@ def _blocks(shape: Triple) -> Iterator[tuple[Triple, Triple]]:
                 yield origin, (dz, dy, dx)
 
 
-@lru_cache(maxsize=8)
 def truth(name: str, *, shape: Triple = FULL_SHAPE, seed: int = 0) -> Truth:
     """Return what is really in a sample.
 
@@ -350,6 +356,12 @@ def truth(name: str, *, shape: Triple = FULL_SHAPE, seed: int = 0) -> Truth:
     UsageError
         The name is unknown.
     """
+    z, y, x = shape
+    return _counted(name, (int(z), int(y), int(x)), seed)
+
+
+@lru_cache(maxsize=8)
+def _counted(name: str, shape: Triple, seed: int) -> Truth:
     world = _world(name, seed)
     count = np.zeros(1 << 16, np.int64)
     for origin, size in _blocks(shape):
