@@ -17,7 +17,7 @@ import yaml
 from building import ROOT, build
 
 import enormous
-from enormous.teach import extension
+from enormous.teach import extension, source
 from enormous.teach.extension_links import notebook_path
 from enormous.teach.extension_math import to_mathml
 
@@ -148,17 +148,23 @@ def test_strict_wants_a_recorded_run_and_a_notebook(book: SmallBook) -> None:
     assert "no run of 1-part/chapter is recorded" in done.stderr
     notebook = "notebooks/chapters/1-part-chapter.ipynb"
     assert f"{notebook} is missing" in done.stderr
-    run = {"seconds": 2.34, "peak_mb": 1234.5, "code_sha256": "", "glue": {}}
+    run = {"seconds": 2.34, "peak_mb": 1234.5, "code_sha256": "old", "glue": {}}
     machine = {"cpu": "Abacus", "cores": 2, "memory_gb": 24, "versions": {"zarr": "3.1.6"}}
     runs = {"machine": machine, "chapters": {"1-part/chapter": run}}
     book.write("book/reference/runs.json", json.dumps(runs))
     book.write(notebook, "{}")
     done = build(book.root, "strict")
+    assert done.returncode == 1
+    assert "is of older code" in done.stderr
+    chapter = source.read(book.root / "book/1-part/chapter.md", book.root)
+    run["code_sha256"] = chapter.code_sha256
+    book.write("book/reference/runs.json", json.dumps(runs))
+    done = build(book.root, "strict")
     assert done.returncode == 0, done.stderr
-    chapter = book.page("1-part/chapter")
-    assert re.search(r"Running</strong> 2\.3 s", chapter)
-    assert re.search(r"Peak memory</strong> 1,23[45] MB", chapter)
-    assert chapter.count(notebook) == 3  # Binder, Colab, download
+    page = book.page("1-part/chapter")
+    assert re.search(r"Running</strong> 2\.3 s", page)
+    assert re.search(r"Peak memory</strong> 1,23[45] MB", page)
+    assert page.count(notebook) == 3  # Binder, Colab, download
     assert (book.root / "_build/html" / notebook).is_file()
     status = book.page("status")
     assert all(word in status for word in ("A chapter", "2.3 s", "Abacus", "3.1.6"))
@@ -173,18 +179,18 @@ def test_an_unknown_argument_is_refused(tmp_path: Path) -> None:
 
 def test_changed_code_has_another_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "deep").mkdir()
-    source = tmp_path / "deep" / "module.py"
-    source.write_text("x = 1\n")
+    module = tmp_path / "deep" / "module.py"
+    module.write_text("x = 1\n")
     lock = tmp_path / "requirements.lock"
     lock.write_text("zarr==3.1.6\n")
     monkeypatch.setattr(enormous, "__file__", str(tmp_path / "__init__.py"))
     keys = [extension.code_key(lock)]
     assert extension.code_key(lock) == keys[0]
-    source.write_text("x = 2\n")
+    module.write_text("x = 2\n")
     keys.append(extension.code_key(lock))
     lock.write_text("zarr==3.1.7\n")
     keys.append(extension.code_key(lock))
-    source.rename(tmp_path / "deep" / "renamed.py")
+    module.rename(tmp_path / "deep" / "renamed.py")
     keys.append(extension.code_key(lock))
     assert len(set(keys)) == 4
 

@@ -96,12 +96,30 @@ class ChapterCard(SphinxDirective):
         run = load_runs(self.env)["chapters"].get(chapter)
         if run is None:
             report = logger.warning if self.config.enormous_strict else logger.info
-            report("no run of %s is recorded", chapter, location=self.get_location())
+            report(
+                "no run of %s is recorded; run it with: make record",
+                chapter,
+                location=self.get_location(),
+            )
             return [("Running", "not recorded yet")]
+        self._require_same_code(run)
         return [
             ("Running", f"{_seconds(run['seconds'])}"),
             ("Peak memory", f"{run['peak_mb']:,.0f} MB"),
         ]
+
+    def _require_same_code(self, run: dict[str, Any]) -> None:
+        """Report a run of other code than the chapter has now."""
+        from enormous.teach.source import read
+
+        chapter = read(Path(self.env.doc2path(self.env.docname)), Path(self.env.srcdir))
+        if chapter.code_sha256 != run["code_sha256"]:
+            report = logger.warning if self.config.enormous_strict else logger.info
+            report(
+                "the recorded run of %s is of older code; run it again with: make record",
+                chapter.name,
+                location=self.get_location(),
+            )
 
 
 class StatusTable(SphinxDirective):
