@@ -1,0 +1,115 @@
+"""``enormous info``: what a Zarr image, array or group is and takes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from enormous._text import bytes_text, count_text, shape_text
+from enormous.cli._common import Debug, Json, print_json, print_table
+
+if TYPE_CHECKING:
+    from enormous.ome.inspect import Found, Stored
+    from enormous.ome.metadata import Axis
+    from enormous.ome.read import Image, StoredLevel
+
+_HEAD = ("level", "dtype", "codec", "shape", "chunk", "shard", "objects", "stored", "ratio")
+
+
+def info(
+    url: Annotated[str, typer.Argument(help="Path or URL of an image, array or group.")],
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Show axes, voxel sizes, levels, chunks, shards, codecs and what is stored."""
+    from enormous.ome.inspect import inspect
+
+    found = inspect(url)
+    if json:
+        print_json(_as_dict(found))
+        return
+    typer.echo(f"{found.url}: {found.kind}, Zarr format {found.zarr_format}")
+    for image in found.images:
+        _print_image(image, found)
+    for name, image in found.labels:
+        typer.echo(f"label image labels/{name}")
+        _print_image(image, found, f"labels/{name}/")
+    if found.arrays:
+        print_table(_HEAD, [_row(array, found.stored.get(array.path)) for array in found.arrays], 3)
+
+
+def _print_image(image: Image, found: Found, prefix: str = "") -> None:
+    name = f" '{image.name}'" if image.name else ""
+    method = f", levels by {image.method}" if image.method else ""
+    typer.echo(f"OME-Zarr {image.version or 'of no stated version'}{name}{method}")
+    for number, axis in enumerate(image.axes):
+        typer.echo(f"  {_axis_text(axis, number, image)}")
+    rows = [_row(level, found.stored.get(prefix + level.path)) for level in image.levels]
+    print_table(_HEAD, rows, 3)
+
+
+def _axis_text(axis: Axis, number: int, image: Image) -> str:
+    level = image.levels[0]
+    voxels = count_text(level.shape[number], "voxel" if axis.type == "space" else "step")
+    if level.scale is None or axis.type == "channel":
+        return f"{axis.name}: {voxels}"
+    size = level.scale[number]
+    unit = axis.unit or "(no unit)"
+    return f"{axis.name}: {voxels} of {size:.6g} {unit}, {size * level.shape[number]:.6g} in all"
+
+
+def _row(level: StoredLevel, stored: Stored | None) -> tuple[str, ...]:
+    most = level.grid.n_objects
+    return (
+        level.path or ".",
+        level.dtype,
+        level.codec,
+        shape_text(level.shape) or "()",
+        shape_text(level.chunks),
+        shape_text(level.shards) if level.shards else "none",
+        f"{stored.objects:,} of {most:,}" if stored else f"? of {most:,}",
+        bytes_text(stored.nbytes) if stored else "?",
+        f"{level.grid.nbytes / stored.nbytes:.2f}" if stored and stored.nbytes else "-",
+    )
+
+
+def _as_dict(found: Found) -> dict[str, Any]:
+    return {
+        "url": found.url,
+        "kind": found.kind,
+        "zarr_format": found.zarr_format,
+        "images": [_image(image, found) for image in found.images],
+        "labels": {name: _image(label, found, f"labels/{name}/") for name, label in found.labels},
+        "arrays": [_level(array, found.stored.get(array.path)) for array in found.arrays],
+    }
+
+
+def _image(image: Image, found: Found, prefix: str = "") -> dict[str, Any]:
+    return {
+        "version": image.version,
+        "name": image.name,
+        "is_label": image.is_label,
+        "method": image.method,
+        "axes": [{"name": a.name, "type": a.type, "unit": a.unit} for a in image.axes],
+        "levels": [_level(lv, found.stored.get(prefix + lv.path)) for lv in image.levels],
+    }
+
+
+def _level(level: StoredLevel, stored: Stored | None) -> dict[str, Any]:
+    return {
+        "path": level.path,
+        "shape": list(level.shape),
+        "dtype": level.dtype,
+        "chunks": list(level.chunks),
+        "shards": list(level.shards) if level.shards else None,
+        "codec": level.codec,
+        "fill_value": str(level.fill_value),
+        "voxel_size": list(level.scale) if level.scale else None,
+        "translation": list(level.translation) if level.translation else None,
+        "bytes": level.grid.nbytes,
+        "objects_at_most": level.grid.n_objects,
+        "objects": stored.objects if stored else None,
+        "stored_bytes": stored.nbytes if stored else None,
+        "ratio": level.grid.nbytes / stored.nbytes if stored and stored.nbytes else None,
+    }

@@ -1,0 +1,204 @@
+"""What lies at a path or URL: images, arrays, groups, and what they take on disk.
+
+Called by ``enormous info``. Reads metadata and lists files; opens no data.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from enormous.errors import DataError, EnormousError
+from enormous.ome.read import Image, StoredLevel, describe_array, ome_attributes, read_images
+from enormous.stores import Location, join, locate
+
+if TYPE_CHECKING:
+    import zarr
+
+_METADATA = frozenset({"zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"})
+
+# what a group is, by the attribute that says so
+_KINDS = {
+    "plate": "plate",
+    "well": "well",
+    "bioformats2raw.layout": "collection",
+    "labels": "labels",
+}
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What an array takes: data objects (chunks or shards) and their bytes."""
+
+    objects: int
+    nbytes: int
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is there.
+
+    Parameters
+    ----------
+    url : str
+    kind : str
+        ``image``, ``label image``, ``array``, ``group``, ``plate``, ``well``,
+        ``collection`` or ``labels``.
+    zarr_format : int
+    images : tuple of Image
+    arrays : tuple of StoredLevel
+        Of a bare array itself, or of a group that is no image those below it.
+    labels : tuple of tuple (str, Image)
+        Label images of an image, with their names.
+    stored : dict
+        For each array, named by its path, what it takes; empty where nothing can be
+        listed (HTTP).
+    """
+
+    url: str
+    kind: str
+    zarr_format: int
+    images: tuple[Image, ...]
+    arrays: tuple[StoredLevel, ...]
+    labels: tuple[tuple[str, Image], ...]
+    stored: dict[str, Stored]
+
+
+def inspect(url: str | os.PathLike[str] | Location) -> Found:
+    """Look at a Zarr image, array or group.
+
+    Parameters
+    ----------
+    url : str, path-like or Location
+
+    Raises
+    ------
+    UsageError
+        If nothing is there.
+    DataError
+        If it is not Zarr, or its metadata is damaged.
+    """
+    import zarr
+
+    location = locate(url)
+    node = open_node(location)
+    if isinstance(node, zarr.Array):
+        array = describe_array(node)
+        stored = _stored(location, ("",))
+        return Found(location.url, "array", array.zarr_format, (), (array,), (), stored)
+    images = read_images(node, location.url)
+    arrays = () if images else tuple(_arrays_below(location, node))
+    labels = tuple(_labels(location, node, images))
+    paths = [level.path for image in images for level in image.levels]
+    paths += [array.path for array in arrays]
+    paths += [f"labels/{name}/{level.path}" for name, label in labels for level in label.levels]
+    return Found(
+        location.url,
+        _kind(node, images),
+        node.metadata.zarr_format,
+        images,
+        arrays,
+        labels,
+        _stored(location, tuple(paths)),
+    )
+
+
+def open_node(location: Location) -> zarr.Array[Any] | zarr.Group:
+    """Open a Zarr array or group for reading, with one line where that fails.
+
+    Raises
+    ------
+    UsageError
+        If nothing is there.
+    DataError
+        If it is not Zarr, or its metadata is damaged.
+    """
+    import zarr
+
+    store = location.zarr("r")
+    try:
+        return zarr.open(store, mode="r")
+    except EnormousError:
+        raise
+    except FileNotFoundError as error:  # zarr's own errors of a missing node are of this kind
+        raise DataError(
+            f"{location.url} is not Zarr: it holds neither zarr.json nor .zarray nor .zgroup; "
+            "check the path"
+        ) from error
+    except Exception as error:  # damaged metadata fails in as many ways as there are fields
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"{location.url} cannot be opened as Zarr: {reason}") from error
+
+
+def _kind(group: zarr.Group, images: tuple[Image, ...]) -> str:
+    if images:
+        return "label image" if images[0].is_label else "image"
+    attributes = ome_attributes(dict(group.attrs))
+    return next((kind for key, kind in _KINDS.items() if key in attributes), "group")
+
+
+def _labels(
+    location: Location, group: zarr.Group, images: tuple[Image, ...]
+) -> Iterator[tuple[str, Image]]:
+    import zarr
+
+    for name in images[0].labels if images else ():
+        where = join(location, "labels", name)
+        try:
+            label = group[f"labels/{name}"]
+        except KeyError:
+            label = None
+        if not isinstance(label, zarr.Group):
+            raise DataError(f"{where} is named in the metadata of 'labels' but is not there")
+        for image in read_images(label, where):
+            yield name, image
+
+
+def _arrays_below(location: Location, group: zarr.Group) -> Iterator[StoredLevel]:
+    import zarr
+
+    if location.kind == "http":  # a plain server has no listing
+        return
+    for path, node in group.members(max_depth=None):
+        if isinstance(node, zarr.Array):
+            yield describe_array(node, path)
+
+
+def _stored(location: Location, paths: tuple[str, ...]) -> dict[str, Stored]:
+    """Objects and bytes below each path; the file names alone tell data from metadata."""
+    if location.kind == "http":
+        return {}
+    if location.kind == "file":
+        return {path: _total(_walk(os.path.join(location.base, path))) for path in paths}
+    sizes = dict(_listing(location))
+    return {
+        path: _total((k, n) for k, n in sizes.items() if not path or k.startswith(f"{path}/"))
+        for path in paths
+    }
+
+
+def _total(sizes: Iterator[tuple[str, int]]) -> Stored:
+    data = [n for key, n in sizes if key.rpartition("/")[2] not in _METADATA]
+    return Stored(len(data), sum(data))
+
+
+def _walk(folder: str) -> Iterator[tuple[str, int]]:
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            yield name, os.path.getsize(os.path.join(parent, name))
+
+
+def _listing(location: Location) -> Iterator[tuple[str, int]]:
+    prefix = f"{location.inner}/" if location.inner else ""
+    if location.kind == "zip":
+        with zipfile.ZipFile(location.base) as archive:
+            entries = [(item.filename, item.compress_size) for item in archive.infolist()]
+    else:
+        store, prefix = location.bytes()
+        entries = [(item["path"], item["size"]) for page in store.list() for item in page]
+    for key, size in entries:
+        if key.startswith(prefix) and not key.endswith("/"):
+            yield key.removeprefix(prefix), size
