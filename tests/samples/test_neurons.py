@@ -40,22 +40,28 @@ def whole(name: str, shape: tuple[int, int, int], seed: int = 0) -> np.ndarray:
 
 
 @st.composite
-def blocks(draw):
-    shape = tuple(draw(st.integers(1, 70)) for _ in range(3))
-    origin = tuple(draw(st.integers(0, n - 1)) for n in shape)
-    size = tuple(draw(st.integers(0, n - o)) for n, o in zip(shape, origin, strict=True))
-    return shape, origin, size
+def cuts(draw):
+    """Draw an array (coarse or finer than published), a window in it, and a block of that."""
+    shape = tuple(draw(st.integers(1, 60) | st.integers(200, 5000)) for _ in range(3))
+    size = tuple(draw(st.integers(1, min(48, n))) for n in shape)
+    origin = tuple(draw(st.integers(0, n - s)) for n, s in zip(shape, size, strict=True))
+    start = tuple(draw(st.integers(0, s)) for s in size)
+    stop = tuple(draw(st.integers(a, s)) for a, s in zip(start, size, strict=True))
+    return shape, origin, size, start, stop
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=25, deadline=None)
-@given(cut=blocks(), seed=st.sampled_from([0, 7]))
-def test_a_block_alone_is_the_block_cut_from_the_whole(name, cut, seed):
-    shape, origin, size = cut
-    alone = BLOCK[name](shape, origin, size, seed=seed)
+@settings(max_examples=60, deadline=None)
+@given(cut=cuts(), seed=st.sampled_from([0, 7]))
+def test_a_block_alone_is_the_block_cut_from_a_larger_one(name, cut, seed):
+    shape, origin, size, start, stop = cut
+    larger = BLOCK[name](shape, origin, size, seed=seed)
+    first = tuple(o + a for o, a in zip(origin, start, strict=True))
+    length = tuple(b - a for a, b in zip(start, stop, strict=True))
+    alone = BLOCK[name](shape, first, length, seed=seed)
     assert alone.dtype == np.uint16
-    window = tuple(slice(o, o + s) for o, s in zip(origin, size, strict=True))
-    np.testing.assert_array_equal(alone, whole(name, shape, seed)[window])
+    window = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
+    np.testing.assert_array_equal(alone, larger[window])
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -146,7 +146,9 @@ class Truth:
     skeletons : mapping of int to (n, 8) float64
         Tubes of each label: ``z0 y0 x0 radius0 z1 y1 x1 radius1``. In
         ``sparse`` a label is the union of its tubes, inside the field of view;
-        in ``dense`` it is the voxels nearer to them than to any other's.
+        in ``dense`` it is the voxels nearer to them than to any other's, and
+        may come in several pieces. A ``sparse`` label is in one piece
+        (26-connected) where voxels are 0.13 um or finer.
     somata : mapping of int to (float, float, float)
         Centre of each cell body: landmarks, whose voxel carries the label.
     """
