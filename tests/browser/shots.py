@@ -3,7 +3,8 @@
     python -m tests.browser.shots OUTDIR [PAGE ...]
 
 PAGE is a path in the site, or a part of one (`how-big`); without any, all pages.
-One PNG for each page and mode: light, dark, phone. Reads $BOOK_HTML, else the
+PNGs for each page and mode (light, dark, phone), a long page in parts from the top.
+Reads $BOOK_HTML, else the
 book as it is in _build/html; it builds nothing.
 """
 
@@ -13,14 +14,18 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from enormous.view.server import serve
 
 from . import chromium
 from .visits import book_pages
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
 ROOT = Path(__file__).resolve().parents[2]
-TALLEST = 12000  # pixels; Chromium's own limit for one picture is 16384
+PART = 4000  # pixels; above 8192 Chromium's software renderer repeats the top of the page
 
 
 def shoot(html: Path, folder: Path, pages: list[str]) -> int:
@@ -35,20 +40,22 @@ def shoot(html: Path, folder: Path, pages: list[str]) -> int:
                 for page in pages:
                     tab.goto(f"{base}/{page}")
                     chromium.settle(tab, record)
-                    height = tab.evaluate("document.documentElement.scrollHeight")
-                    name = page.removesuffix(".html").replace("/", "--")
-                    tab.screenshot(
-                        path=folder / f"{name}.{mode.name}.png",
-                        full_page=True,
-                        clip={
-                            "x": 0,
-                            "y": 0,
-                            "width": mode.width,
-                            "height": min(height, TALLEST),
-                        },
-                    )
-                    count += 1
+                    count += shoot_page(tab, folder / page.replace("/", "--"), mode)
     return count
+
+
+def shoot_page(tab: Page, path: Path, mode: chromium.Mode) -> int:
+    """Save the page that is open as `path` with mode and part in its name; return how many."""
+    height = tab.evaluate("document.documentElement.scrollHeight")
+    tops = range(0, height, PART)
+    for part, top in enumerate(tops, start=1):
+        number = f".{part}" if len(tops) > 1 else ""
+        tab.screenshot(
+            path=path.with_suffix(f".{mode.name}{number}.png"),
+            full_page=True,
+            clip={"x": 0, "y": top, "width": mode.width, "height": min(PART, height - top)},
+        )
+    return len(tops)
 
 
 def main() -> int:
