@@ -52,7 +52,7 @@ def _print_image(image: Image, found: Found, prefix: str = "") -> None:
 def _axis_text(axis: Axis, number: int, image: Image) -> str:
     level = image.levels[0]
     voxels = count_text(level.shape[number], "voxel" if axis.type == "space" else "step")
-    if level.scale is None or axis.type == "channel":
+    if level.scale is None or (axis.type in ("channel", "time") and axis.unit is None):
         return f"{axis.name}: {voxels}"
     size = level.scale[number]
     unit = axis.unit or "(no unit)"

@@ -7,7 +7,6 @@ https://ngff.openmicroscopy.org/0.5/.
 
 from __future__ import annotations
 
-import colorsys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -79,7 +78,7 @@ def image_attributes(
     method: str,
     *,
     channels: Sequence[Channel] = (),
-    label_values: Sequence[int] | None = None,
+    is_label: bool = False,
 ) -> dict[str, Any]:
     """Attributes of the group that makes a folder an image; written last.
 
@@ -95,8 +94,8 @@ def image_attributes(
         How each level was made of the one above: ``mean`` or ``mode``.
     channels : sequence of Channel
         For ``omero``, one for each channel; none for label images.
-    label_values : sequence of int, optional
-        Makes it a label image; these values get colours (it may be empty).
+    is_label : bool
+        Makes it a label image. Colours are left to the viewer: a list of thousands helps nobody.
 
     Returns
     -------
@@ -117,10 +116,8 @@ def image_attributes(
             "channels": [_channel(channel) for channel in channels],
             "rdefs": {"defaultT": 0, "defaultZ": levels[0].grid.shape[-3] // 2, "model": "color"},
         }
-    if label_values is not None:
-        attributes["image-label"] = {
-            "colors": [{"label-value": v, "rgba": list(label_color(v))} for v in label_values]
-        }
+    if is_label:
+        attributes["image-label"] = {}
     if version == "0.5":
         return {"ome": {"version": version, **attributes}}
     multiscale["version"] = version
@@ -179,14 +176,3 @@ def _channel(channel: Channel) -> dict[str, Any]:
             "max": channel.limits[1],
         },
     }
-
-
-def label_color(value: int) -> tuple[int, int, int, int]:
-    """Colour of a label, R, G, B, A from 0 to 255: neighbours in number differ in hue; 0 is clear.
-
-    Hues step by the golden ratio, which spreads any number of them evenly.
-    """
-    if value == 0:
-        return (0, 0, 0, 0)
-    red, green, blue = colorsys.hsv_to_rgb(value * 0.618033988749895 % 1.0, 0.65, 0.95)
-    return (round(red * 255), round(green * 255), round(blue * 255), 255)

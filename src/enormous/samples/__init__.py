@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from enormous.samples.blocks import generate, mask, truth
     from enormous.samples.catalogue import NAMES, SIZES, Sample, describe, shape_of, voxel_size
-    from enormous.samples.write import Plan, Written, execute, plan, run
+    from enormous.samples.planning import Plan, plan
+    from enormous.samples.write import Written, execute, run
 
 __all__ = [
     "NAMES",
@@ -36,7 +37,8 @@ __all__ = [
 _HOME = {
     "blocks": ("generate", "mask", "truth"),
     "catalogue": ("NAMES", "SIZES", "Sample", "describe", "shape_of", "voxel_size"),
-    "write": ("Plan", "Written", "execute", "plan", "run"),
+    "planning": ("Plan", "plan"),
+    "write": ("Written", "execute", "run"),
 }
 
 

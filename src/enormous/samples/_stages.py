@@ -1,6 +1,6 @@
 """How one block of one level is made: generate it, or halve the stored level above it.
 
-The functions that the stages of :class:`enormous.samples.write.Plan` name. A
+The functions that the stages of :class:`enormous.samples.planning.Plan` name. A
 block is one object of the output, a shard or, where unsharded, a chunk; a task
 owns it alone, so two tasks never write one object. A block is filled in pieces
 of one chunk, which bounds what a generator or a read needs beside the block.
@@ -19,7 +19,7 @@ from enormous.grid import Tiling
 from enormous.samples._pool import Stop, run_blocks
 
 if TYPE_CHECKING:
-    from enormous.samples.write import Plan
+    from enormous.samples.planning import Plan
 
 Region = tuple[slice, ...]
 

@@ -223,12 +223,17 @@ def check_options(name: str, options: dict[str, Any]) -> None:
             raise UsageError(f"{name} has no option {option!r}; {has}")
 
 
-def truth(name: str) -> Any:
+def truth(
+    name: str, size: str = "full", *, shape: Sequence[int] | None = None, seed: int = 0
+) -> Any:
     """What is known about a sample because it was made: see the class it returns.
 
     Parameters
     ----------
     name : {"heart", "dense", "sparse"}
+    size, shape
+        As for :func:`generate`: the size at which voxels are counted (dense and sparse).
+    seed : int
 
     Returns
     -------
@@ -237,8 +242,9 @@ def truth(name: str) -> Any:
         voxel i of n along an axis has its centre at ``(i + 0.5) / n`` of it.
         (The image's OME-Zarr coordinates start at the centre of voxel 0.)
     """
-    if describe(name).name == "heart":
+    whole = shape_of(name, size, shape)
+    if name == "heart":
         heart: Any = import_module("enormous.samples.heart")
-        return heart.truth()
+        return heart.truth(seed=seed)
     neurons: Any = import_module("enormous.samples.neurons")
-    return neurons.truth(name)
+    return neurons.truth(name, shape=whole, seed=seed)
