@@ -82,7 +82,7 @@ BEADS_MM = (
 _AXIS = (0.5 * FOV_MM[1], 0.5 * FOV_MM[2])
 _REACH_MM = JAR_RADIUS_MM + 2.0
 _BINS: Triple = tuple(  # type: ignore[assignment]
-    math.ceil(extent / (draw.FASCICLE_CELL_MM * draw.BIN_CELLS)) for extent in FOV_MM
+    math.ceil(extent / draw.BIN_MM) for extent in FOV_MM
 )
 #: Fascicles vanish in voxels (mm) larger than this.
 _FASCICLE_VOXEL_MM = 1.3
@@ -145,6 +145,7 @@ class _Scene:
     key: np.uint64
     vessels: Vessels
     table: NDArray[np.float64]
+    found: NDArray[np.uint8]
     lock: threading.Lock = field(default_factory=threading.Lock)
     fascicles: tuple[NDArray[np.int64], NDArray[np.float32]] | None = None
 
@@ -152,7 +153,7 @@ class _Scene:
         """Return the muscle's fascicles, placed on first use."""
         with self.lock:
             if self.fascicles is None:
-                self.fascicles = draw.scatter_fascicles(self.key, _BINS, _AXIS, _REACH_MM)
+                self.fascicles = draw.scatter_fascicles(self.key, self.found)
             return self.fascicles
 
 
@@ -169,7 +170,9 @@ def _make_scene(seed: int) -> _Scene:
         ],
         axis=1,
     )
-    return _Scene(seed, anatomy_key(seed), vessels, np.ascontiguousarray(table))
+    key = anatomy_key(seed)
+    found = draw.survey(key, _BINS, _AXIS, _REACH_MM)
+    return _Scene(seed, key, vessels, np.ascontiguousarray(table), found)
 
 
 def _scene(seed: int) -> _Scene:
@@ -215,8 +218,9 @@ def _rings(seed: int, channel: int, group: int) -> NDArray[np.float32]:
             strong = 3.0 if h % 16 == 0 else 0.6
             disc = DISC_DEPTH if r * RING_PITCH_MM < DISC_RADIUS_MM else 0.0
             table[s, r] = offset - disc + strong * RING_SIGMA * spread(h)
-    averaged = table.reshape(slabs, count, group).sum(axis=2) / group
-    return averaged.astype(np.float32)
+    averaged: NDArray[np.float32] = np.zeros((slabs, count), np.float32)
+    averaged[:] = table.reshape(slabs, count, group).sum(axis=2) / group
+    return averaged
 
 
 def _levels(channel: int, time: int) -> NDArray[np.float32]:
@@ -305,7 +309,7 @@ class _Tile:
             nodes.append((place.astype(np.float64) + 0.5) / self.shape[a] * FOV_MM[a])
             share = (index % step).astype(np.float64) / step
             shares.append((index // step - first, share.astype(np.float32)))
-        lattice = draw.lattice(self.scene.key, *nodes, _AXIS, _REACH_MM)
+        lattice = draw.lattice(self.scene.key, self.scene.found, *nodes, _AXIS, _REACH_MM)
         return draw.widen(lattice, *shares[2]), shares[0], shares[1]
 
     def vessels(

@@ -24,6 +24,7 @@ from enormous.samples._field import (
     smooth_min,
     stream,
     value_noise,
+    vector_noise,
 )
 
 #: Field of view (z, y, x) in mm: 806 x 629 x 629 voxels of 200.64 um.
@@ -76,12 +77,19 @@ def local(long_axis: float, right: float, front: float) -> tuple[float, float, f
 
 
 def _chain(*points: tuple[float, ...], open_end: bool = True) -> list[tuple[float, ...]]:
-    """Join points (z, y, x, radius) to cones; the last is cut open where `open_end`."""
+    """Join points (z, y, x, radius) to cones; the last is cut open where `open_end`.
+
+    A row holds both points, the cut, and the sphere (z, y, x, radius) around the cone.
+    """
     last = len(points) - 2
-    return [
-        (*points[i], *points[i + 1], 1.0 if open_end and i == last else 0.0)
-        for i in range(len(points) - 1)
-    ]
+    rows = []
+    for i in range(len(points) - 1):
+        a, b = points[i], points[i + 1]
+        middle = [0.5 * (a[d] + b[d]) for d in range(3)]
+        half = 0.5 * math.sqrt(sum((a[d] - b[d]) * (a[d] - b[d]) for d in range(3)))
+        cut = 1.0 if open_end and i == last else 0.0
+        rows.append((*a, *b, cut, *middle, half + max(a[3], b[3])))
+    return rows
 
 
 MITRAL = local(-2.0, -8.0, -2.0)
@@ -114,7 +122,7 @@ _RIGHT_ATRIUM = (
 _INFUNDIBULUM = _chain(
     (*local(28, 30, 18), 16.0), (*local(6, 20, 26), 12.0), (-9, -29, -1, 10.5), open_end=False
 )
-#: Tubes as rows (z, y, x, r, z, y, x, r, open), mm from BASE; the slices belong to one structure.
+#: Tubes as rows (see _chain), mm from BASE; the slices belong to one structure.
 TUBES = np.array(_AORTA + _PULMONARY + _LEFT_ATRIUM + _RIGHT_ATRIUM + _INFUNDIBULUM)
 _ENDS = tuple(
     int(n) for n in np.cumsum([len(_AORTA), len(_PULMONARY), len(_LEFT_ATRIUM),
@@ -159,15 +167,15 @@ def ellipsoid(a, b, c, ra, rb, rc):  # type: ignore[no-untyped-def]
 
 
 @device
-def tube(row, z, y, x, wall):  # type: ignore[no-untyped-def]
-    """Return the signed distance to a cone with round ends, thickened by `wall`."""
+def tube(row, z, y, x):  # type: ignore[no-untyped-def]
+    """Return the signed distance to a cone with round ends."""
     az, ay, ax = row[4] - row[0], row[5] - row[1], row[6] - row[2]
     pz, py, px = z - row[0], y - row[1], x - row[2]
     length2 = az * az + ay * ay + ax * ax
     h = (pz * az + py * ay + px * ax) / length2
     t = min(max(h, 0.0), 1.0)
     pz, py, px = pz - t * az, py - t * ay, px - t * ax
-    d = math.sqrt(pz * pz + py * py + px * px) - (row[3] + t * (row[7] - row[3])) - wall
+    d = math.sqrt(pz * pz + py * py + px * px) - (row[3] + t * (row[7] - row[3]))
     if row[8] > 0.0 and h > 1.0:
         d = max(d, (h - 1.0) * math.sqrt(length2))
     return d
@@ -178,7 +186,11 @@ def tubes(table, first, last, z, y, x):  # type: ignore[no-untyped-def]
     """Return the signed distance to the nearest of some tubes."""
     d = FAR_MM
     for i in range(first, last):
-        d = min(d, tube(table[i], z, y, x, 0.0))
+        row = table[i]
+        pz, py, px = z - row[9], y - row[10], x - row[11]
+        bound = d + row[12]
+        if bound > 0.0 and pz * pz + py * py + px * px < bound * bound:
+            d = min(d, tube(row, z, y, x))
     return d
 
 
@@ -187,10 +199,8 @@ def displace(key, z, y, x):  # type: ignore[no-untyped-def]
     """Map a point of the image (mm) to the reference frame (mm from ``BASE``)."""
     s = 1.0 / WARP_LENGTH_MM
     w = 1.0 / WRINKLE_LENGTH_MM
-    k1, k2 = key + np.uint64(1), key + np.uint64(2)
-    dz = WARP_MM * gradient_noise(key, z * s, y * s, x * s)
-    dy = WARP_MM * gradient_noise(k1, z * s, y * s, x * s)
-    dx = WARP_MM * gradient_noise(k2, z * s, y * s, x * s)
+    dz, dy, dx = vector_noise(key, z * s, y * s, x * s)
+    dz, dy, dx = WARP_MM * dz, WARP_MM * dy, WARP_MM * dx
     wrinkle = WRINKLE_MM * gradient_noise(key, z * w, y * w, x * w)
     return (
         (z + dz + wrinkle - _B0) * REDUCTION,

@@ -42,6 +42,7 @@ FIELDS, SHADE = 8, 7
 LATTICE_MM = 1.01
 #: Distance (mm) of the cells that each may hold one fascicle; cells in a bin, per axis.
 FASCICLE_CELL_MM, BIN_CELLS = 1.25, 6
+BIN_MM = FASCICLE_CELL_MM * BIN_CELLS
 #: Half axes (mm) of a fascicle: along the fibres, within the sheet, across it.
 FASCICLE_MM = (3.2, 1.3, 0.4)
 _E0, _E1, _E2 = (float(c) for c in FRAME[0])
@@ -71,12 +72,48 @@ def _shade(key, a, z, y, x):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def lattice(key, zs, ys, xs, centre, reach):  # type: ignore[no-untyped-def]
+def survey(key, bins, centre, reach):  # type: ignore[no-untyped-def]
+    """Look once into each bin of the field of view, so that empty ones can be passed over.
+
+    Parameters
+    ----------
+    key : uint64
+    bins : tuple of 3 int
+        Number of bins along z, y, x; their side is ``BIN_MM``.
+    centre : tuple of 2 float64
+        y, x of the axis of rotation (mm).
+    reach : float
+        Bins farther (mm) from that axis than this are empty.
+
+    Returns
+    -------
+    ndarray of uint8, shape `bins`
+        0: nothing but mount; 1: perhaps tissue; 2: perhaps muscle.
+    """
+    out = np.zeros(bins, np.uint8)
+    for i in range(bins[0]):
+        for j in range(bins[1]):
+            y = (j + 0.5) * BIN_MM
+            for k in range(bins[2]):
+                x = (k + 0.5) * BIN_MM
+                dy, dx = y - centre[0], x - centre[1]
+                if dy * dy + dx * dx < (reach + BIN_MM) * (reach + BIN_MM):
+                    a = anatomy(key, (i + 0.5) * BIN_MM, y, x)
+                    # half a bin's diagonal is 0.87 of its side; displacement may stretch it
+                    near = min(a[FAT], a[WALL]) < 1.4 * BIN_MM
+                    out[i, j, k] = 2 if a[WALL] < 1.4 * BIN_MM else (1 if near else 0)
+    return out
+
+
+@kernel
+def lattice(key, found, zs, ys, xs, centre, reach):  # type: ignore[no-untyped-def]
     """Evaluate the smooth fields at lattice nodes.
 
     Parameters
     ----------
     key : uint64
+    found : ndarray of uint8
+        From `survey`.
     zs, ys, xs : ndarray of float64
         Positions of the nodes (mm).
     centre : tuple of 2 float64
@@ -95,13 +132,13 @@ def lattice(key, zs, ys, xs, centre, reach):  # type: ignore[no-untyped-def]
             dy = ys[j] - centre[0]
             for k in range(xs.size):
                 dx = xs[k] - centre[1]
-                if dy * dy + dx * dx > reach * reach:
-                    for f in range(FIELDS):
-                        out[f, i, j, k] = FAR_MM
-                    out[ARTERIAL, i, j, k] = 0.0
-                    out[SHADE, i, j, k] = 0.0
-                    continue
-                a = anatomy(key, zs[i], ys[j], xs[k])
+                far = dy * dy + dx * dx > reach * reach
+                a = (FAR_MM, FAR_MM, FAR_MM, FAR_MM, FAR_MM, 0.0, FAR_MM)
+                bz = min(np.int64(zs[i] / BIN_MM), found.shape[0] - 1)
+                by = min(np.int64(ys[j] / BIN_MM), found.shape[1] - 1)
+                bx = min(np.int64(xs[k] / BIN_MM), found.shape[2] - 1)
+                if not far and found[bz, by, bx] > 0:
+                    a = anatomy(key, zs[i], ys[j], xs[k])
                 out[LUMEN, i, j, k] = a[LUMEN]
                 out[WALL, i, j, k] = a[WALL]
                 out[FAT, i, j, k] = a[FAT]
@@ -109,7 +146,9 @@ def lattice(key, zs, ys, xs, centre, reach):  # type: ignore[no-untyped-def]
                 out[CLOT, i, j, k] = a[CLOT]
                 out[ARTERIAL, i, j, k] = a[ARTERIAL]
                 out[CHAMBER, i, j, k] = a[CHAMBER]
-                out[SHADE, i, j, k] = _shade(key + np.uint64(20), a, zs[i], ys[j], xs[k])
+                out[SHADE, i, j, k] = 0.0
+                if not far:
+                    out[SHADE, i, j, k] = _shade(key + np.uint64(20), a, zs[i], ys[j], xs[k])
     return out
 
 
@@ -247,17 +286,14 @@ def _fibre(key, cell, z, y, x, lumen, wall):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def scatter_fascicles(key, bins, centre, reach):  # type: ignore[no-untyped-def]
+def scatter_fascicles(key, found):  # type: ignore[no-untyped-def]
     """Place muscle fascicles in the wall, in the order in which they are drawn.
 
     Parameters
     ----------
     key : uint64
-    bins : tuple of 3 int
-        Number of bins along z, y, x.
-    centre : tuple of 2 float64
-    reach : float
-        As in `lattice`.
+    found : ndarray of uint8
+        From `survey`.
 
     Returns
     -------
@@ -266,20 +302,14 @@ def scatter_fascicles(key, bins, centre, reach):  # type: ignore[no-untyped-def]
     table : ndarray of float32, shape (n, 10)
         z, y, x (mm); direction of the fibres; direction across the sheet; amplitude.
     """
-    start = np.zeros(bins[0] * bins[1] * bins[2] + 1, np.int64)
+    bins = found.shape
+    start = np.zeros(found.size + 1, np.int64)
     table = np.empty((1 << 16, 10), np.float32)
-    side = FASCICLE_CELL_MM * BIN_CELLS
     n, b = 0, 0
     for bz in range(bins[0]):
         for by in range(bins[1]):
             for bx in range(bins[2]):
-                cy, cx = (by + 0.5) * side - centre[0], (bx + 0.5) * side - centre[1]
-                middle = FAR_MM
-                if cy * cy + cx * cx < (reach + side) * (reach + side):
-                    middle = anatomy(key, (bz + 0.5) * side, (by + 0.5) * side, (bx + 0.5) * side)[
-                        WALL
-                    ]
-                for c in range(BIN_CELLS**3 if middle < 1.5 * side else 0):
+                for c in range(BIN_CELLS**3 if found[bz, by, bx] == 2 else 0):
                     iz = bz * BIN_CELLS + c // (BIN_CELLS * BIN_CELLS)
                     iy = by * BIN_CELLS + c // BIN_CELLS % BIN_CELLS
                     ix = bx * BIN_CELLS + c % BIN_CELLS
@@ -306,6 +336,14 @@ def scatter_fascicles(key, bins, centre, reach):  # type: ignore[no-untyped-def]
     return start, table[:n].copy()
 
 
+@device
+def _bins(positions, reach, count):  # type: ignore[no-untyped-def]
+    """Return the range of bins that holds all fascicles which may touch a tile."""
+    first = np.int64(math.floor((positions[0] - reach) / BIN_MM))
+    last = np.int64(math.floor((positions[positions.size - 1] + reach) / BIN_MM))
+    return max(first, 0), min(last + 1, count)
+
+
 @kernel
 def draw_fascicles(start, table, bins, zs, ys, xs, voxel, texture):  # type: ignore[no-untyped-def]
     """Add the fascicles near a tile to its texture.
@@ -322,23 +360,19 @@ def draw_fascicles(start, table, bins, zs, ys, xs, voxel, texture):  # type: ign
     texture : ndarray of float32, shape (len(zs), len(ys), len(xs))
         Changed in place.
     """
-    side = FASCICLE_CELL_MM * BIN_CELLS
     blur = 0.36 * voxel * voxel
     a2, b2, c2 = (FASCICLE_MM[0] * FASCICLE_MM[0], FASCICLE_MM[1] * FASCICLE_MM[1],
                   FASCICLE_MM[2] * FASCICLE_MM[2])  # fmt: skip
     faint = math.sqrt(a2 * b2 * c2 / ((a2 + blur) * (b2 + blur) * (c2 + blur)))
     a2, b2, c2 = a2 + blur, b2 + blur, c2 + blur
     reach = math.sqrt(a2) + 1e-6
-    low = np.empty(3, np.int64)
-    high = np.empty(3, np.int64)
-    for d in range(3):
-        p = zs if d == 0 else (ys if d == 1 else xs)
-        low[d] = max(np.int64(math.floor((p[0] - reach) / side)), 0)
-        high[d] = min(np.int64(math.floor((p[p.size - 1] + reach) / side)), bins[d] - 1)
-    for bz in range(low[0], high[0] + 1):
-        for by in range(low[1], high[1] + 1):
+    z0, z1 = _bins(zs, reach, bins[0])
+    y0, y1 = _bins(ys, reach, bins[1])
+    x0, x1 = _bins(xs, reach, bins[2])
+    for bz in range(z0, z1):
+        for by in range(y0, y1):
             row = (bz * bins[1] + by) * bins[2]
-            for s in range(start[row + low[2]], start[row + high[2] + 1]):
+            for s in range(start[row + x0], start[row + x1]):
                 _draw_one(table[s], zs, ys, xs, a2, b2, c2, faint, texture)
 
 
