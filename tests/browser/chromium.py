@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
+    from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = [
@@ -139,17 +139,16 @@ def watch(page: Page) -> Record:
             place = message.location.get("url", "")
             record.console.append(f"{message.text} ({place})")
 
+    def answered(response: Response) -> None:
+        if response.status >= 400:
+            record.failed.append(f"{response.url}: status {response.status}")
+
     page.on("request", started)
     page.on("requestfinished", ended)
     page.on("requestfailed", failed)
+    page.on("response", answered)
     page.on("console", said)
     page.on("pageerror", lambda error: record.console.append(f"uncaught: {error}"))
-    page.on(
-        "response",
-        lambda answer: (
-            answer.status >= 400 and record.failed.append(f"{answer.url}: status {answer.status}")
-        ),
-    )
     page.on("websocket", lambda socket: record.foreign.append(f"opens a socket to {socket.url}"))
     return record
 

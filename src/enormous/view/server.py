@@ -30,7 +30,6 @@ HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
 READ_BYTES = 1 << 20  # starlette's 64 KiB reads cost a thread switch each
 START_SECONDS = 10.0
-STOP_SECONDS = 2
 
 # The machine's own table (registry, /etc/mime.types) may say otherwise, and a
 # browser refuses a module or a wasm file with the wrong type.
@@ -221,15 +220,17 @@ def _server(folder: str | os.PathLike[str]) -> Server:
         from uvicorn import Config, Server
     except ImportError as error:
         raise MissingExtra("uvicorn", "view") from error
-    return Server(
-        Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            lifespan="off",
-            ws="none",
-            timeout_graceful_shutdown=STOP_SECONDS,
-        )
+
+    class ReadOnlyServer(Server):
+        """Uvicorn that drops what it is sending when told to stop: nothing can be lost."""
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            for connection in list(self.server_state.connections):
+                connection.transport.abort()
+            await super().shutdown(sockets)
+
+    return ReadOnlyServer(
+        Config(app, log_level="warning", access_log=False, lifespan="off", ws="none")
     )
 
 
