@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 RUNS = "book/reference/runs.json"
 WORDS_PER_MINUTE = 200  # slow reading, for text that one thinks about
+MACHINE = {"cpu": "Processor", "cores": "Cores", "memory_gb": "Memory (GB)", "python": "Python"}
 RUN_COMMAND = "import sys; sys.argv[0] = 'enormous'; from enormous.cli import main; main()"
 
 
@@ -104,8 +105,8 @@ class ChapterCard(SphinxDirective):
             return [("Running", "not recorded yet")]
         self._require_same_code(run)
         return [
-            ("Running", f"{_seconds(run['seconds'])}"),
-            ("Peak memory", f"{run['peak_mb']:,.0f} MB"),
+            ("Running", _seconds(run["seconds"])),
+            ("Peak memory", _megabytes(run["peak_mb"])),
         ]
 
     def _require_same_code(self, run: dict[str, Any]) -> None:
@@ -134,10 +135,10 @@ class StatusTable(SphinxDirective):
         versions = machine.pop("versions", {})
         lines = ["| Chapter | Run | Peak memory |", "|:--|--:|--:|"]
         for chapter, run in sorted(runs["chapters"].items()):
-            cost = f"{_seconds(run['seconds'])} | {run['peak_mb']:,.0f} MB"
+            cost = f"{_seconds(run['seconds'])} | {_megabytes(run['peak_mb'])}"
             lines.append(f"| {{doc}}`/book/{chapter}` | {cost} |")
-        lines += ["", "| Machine | |", "|:--|:--|"]
-        lines += [f"| {key.replace('_gb', ' (GB)')} | {value} |" for key, value in machine.items()]
+        lines += ["", "| Machine | Value |", "|:--|:--|"]
+        lines += [f"| {MACHINE.get(key, key)} | {value} |" for key, value in machine.items()]
         lines += ["", "| Package | Version |", "|:--|:--|"]
         lines += [f"| {name} | {version} |" for name, version in sorted(versions.items())]
         return self.parse_text_to_nodes("\n".join(lines))
@@ -166,14 +167,18 @@ class CliHelp(SphinxDirective):
 
 
 def _seconds(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    return f"{seconds:.1f}\u00a0s" if seconds < 9.95 else f"{seconds:.0f}\u00a0s"
+
+
+def _megabytes(megabytes: float) -> str:
+    return f"{megabytes:,.0f}\u00a0MB"
 
 
 def _count_words(app: Sphinx, doctree: nodes.document) -> None:
     """Put the reading time into the chapter's card."""
     for placeholder in list(doctree.findall(reading_minutes)):
         minutes = max(1, math.ceil(count_words(doctree) / WORDS_PER_MINUTE))
-        placeholder.replace_self(nodes.Text(f"{minutes} min"))
+        placeholder.replace_self(nodes.Text(f"{minutes}\u00a0min"))
 
 
 def count_words(node: nodes.Node) -> int:
