@@ -18,7 +18,7 @@ import pytest
 import tensorstore as ts
 import zarr
 from counting_server import Served, serving
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from zarr.storage import LocalStore, MemoryStore, ObjectStore
 
@@ -199,6 +199,9 @@ def test_tensorstore_writes_are_what_is_then_stored(tmp_path: Path) -> None:
     st.lists(st.tuples(st.integers(0, 3000), st.integers(1, 900)), min_size=1, max_size=8),
     st.sampled_from([0, 1, 50, 400, 1 << 20]),
 )
+@example([(0, 10), (10, 10)], 0)  # touching ranges travel together even so
+@example([(0, 10), (60, 10)], 50)  # just near enough
+@example([(0, 10), (61, 10)], 50)  # just not
 def test_byte_ranges_count_as_the_server_does(
     server: Served, ranges: list[tuple[int, int]], coalesce: int
 ) -> None:

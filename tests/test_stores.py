@@ -15,6 +15,7 @@ import zarr
 from counting_server import Served, serving
 from hypothesis import given
 from hypothesis import strategies as st
+from zarr.core.sync import sync
 
 from enormous.errors import DataError, UsageError
 from enormous.ledger import Ledger
@@ -109,6 +110,33 @@ def test_a_zip_archive_is_read_and_written(tmp_path: Path, archive: str, inner: 
     with ledger.measure() as access:
         array[:8, :8, :8]
     assert list(access.keys) == ["0/c/0/0/0"]
+
+
+@pytest.mark.parametrize("kind", ["memory://test", "scan.zip"])
+def test_a_location_inside_lists_and_deletes_only_its_own(
+    tmp_path: Path, memory: str, kind: str
+) -> None:
+    base = kind if "://" in kind else str(tmp_path / kind)
+    write(locate(join(base, "deep/inside")), "10")
+    write(locate(join(base, "deep")), "outside")
+    assert not exists(join(base, "deep/inside/1"))  # a name that another one begins with
+    store = locate(join(base, "deep/inside")).zarr("r")
+
+    async def listed(prefix: str) -> list[str]:
+        return [key async for key in store.list_prefix(prefix)]
+
+    everything = sync(listed(""))
+    assert "10/zarr.json" in everything
+    assert sync(listed("10/c/1")) == [key for key in everything if key.startswith("10/c/1")]
+    group = zarr.open_group(locate(join(base, "deep")).zarr(), mode="r")
+    assert set(group.array_keys()) == {"outside"}
+    assert sync(store.getsize("10/zarr.json")) > 0
+    assert sync(store.exists("10/zarr.json"))
+    assert not sync(store.is_empty("10"))
+    if kind.startswith("memory"):  # what is in a zip file cannot be deleted
+        sync(locate(join(base, "deep/inside")).zarr("a").clear())
+        assert not exists(join(base, "deep/inside"))
+        assert exists(join(base, "deep/outside"))
 
 
 def test_a_folder_named_zip_is_a_folder(tmp_path: Path) -> None:

@@ -116,10 +116,12 @@ class PrefixStore(WrapperStore[Store]):
 
     async def list_prefix(self, prefix: str) -> AsyncIterator[str]:
         """List below the prefix, relative to it."""
+        await self._ensure_open()  # zarr's zip store opens by itself to get, not to list
         async for key in self._store.list_prefix(f"{self.prefix}/{prefix}"):
             yield key.removeprefix(f"{self.prefix}/")
 
     async def list_dir(self, prefix: str) -> AsyncIterator[str]:
         """List one folder below the prefix."""
+        await self._ensure_open()
         async for name in self._store.list_dir(self._key(prefix)):
             yield name
