@@ -127,6 +127,7 @@ def test_truth_counts_what_is_there(name):
     image = whole(name, SMALL)
     labels, counts = np.unique(image[image > 0], return_counts=True)
     assert dict(truth.voxels) == dict(zip(labels.tolist(), counts.tolist(), strict=True))
+    assert set(truth.labels) == set(truth.skeletons)
     assert truth.background == np.mean(image == 0)
     share = sum(truth.volumes.values()) / math.prod(neurons.FIELD_OF_VIEW)
     assert share == pytest.approx(1 - truth.background)

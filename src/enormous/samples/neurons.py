@@ -40,7 +40,7 @@ VOXEL_SIZE = (0.033, 0.032, 0.032)
 FIELD_OF_VIEW = tuple(n * v for n, v in zip(FULL_SHAPE, VOXEL_SIZE, strict=True))
 #: H01 holds this many proofread neurons; ``sparse`` labels are numbers among them.
 PROOFREAD = 104
-#: Nodes that one field of view may need (seed 0 of ``dense`` takes about 33 000).
+#: Nodes that one field of view may need (seed 0 of ``dense`` takes about 31 000).
 CAPACITY = 1 << 18
 #: Cells of the coarsest search grid, and the refinements that lead to cells of about 0.5 um.
 CELLS: Triple = (13, 10, 10)
@@ -76,19 +76,35 @@ def _dense() -> Recipe:
     """Neuropil: four cell bodies, thick dendrites, and axons in whatever room is left.
 
     Radii are those of the skeletons; nearest-tube assignment shares out the
-    gaps, which brings calibres to 0.4 to 2 um.
+    gaps, which brings mean calibres to 0.9 to 1.5 um (5th to 95th percentile).
     """
     from enormous.samples.neurons_grow import Cell, Kind
 
-    basal = Kind(0.9, 0.35, 0.08, 0.08, 0.5, 0.45, 1.5, 0.2, 60.0, 0.3, 0.0)
-    apical = Kind(1.2, 0.6, 0.06, 0.06, 0.4, 0.35, 1.5, 0.15, 60.0, 0.3, 0.0)
-    dendrite = Kind(0.5, 0.33, 0.05, 0.04, 0.3, 0.35, 1.5, 0.2, 60.0, 0.9, 0.45)
-    axon = Kind(0.17, 0.14, 0.05, 0.02, 0.0, 0.5, 2.0, 0.35, 60.0, 0.9, 0.4)
+    basal = Kind(
+        radius=0.9, final=0.35, taper=0.08,
+        branch=0.08, spine=0.5, wander=0.45, avoid=1.5, uneven=0.2,
+        length=60.0, tight=0.3, void=0.0,
+    )  # fmt: skip
+    apical = Kind(
+        radius=1.2, final=0.6, taper=0.06,
+        branch=0.06, spine=0.4, wander=0.35, avoid=1.5, uneven=0.15,
+        length=60.0, tight=0.3, void=0.0,
+    )  # fmt: skip
+    dendrite = Kind(
+        radius=0.5, final=0.33, taper=0.05,
+        branch=0.04, spine=0.3, wander=0.35, avoid=1.5, uneven=0.2,
+        length=60.0, tight=0.9, void=0.45,
+    )  # fmt: skip
+    axon = Kind(
+        radius=0.17, final=0.14, taper=0.05,
+        branch=0.02, spine=0.0, wander=0.5, avoid=2.0, uneven=0.35,
+        length=60.0, tight=0.9, void=0.4,
+    )  # fmt: skip
     return Recipe(
         stream=40,
         margin=1.0,
         cells=4,
-        cell=Cell(5.2, 1.0, apical, basal, 5),
+        cell=Cell(radius=5.2, inset=1.0, apical=apical, basal=basal, basals=5),
         passing=((dendrite, 60), (axon, 700)),
         background=False,
         palette=0,
@@ -103,15 +119,31 @@ def _sparse() -> Recipe:
     """
     from enormous.samples.neurons_grow import Cell, Kind
 
-    basal = Kind(0.9, 0.3, 0.05, 0.04, 0.1, 0.3, 0.5, 0.15, 60.0, 1.5, 0.0)
-    apical = Kind(1.2, 0.6, 0.06, 0.04, 0.1, 0.35, 1.5, 0.15, 60.0, 1.5, 0.0)
-    dendrite = Kind(0.5, 0.3, 0.05, 0.05, 0.1, 0.3, 0.5, 0.15, 60.0, 1.5, 0.6)
-    axon = Kind(0.16, 0.12, 0.05, 0.01, 0.0, 0.35, 0.5, 0.25, 80.0, 1.5, 0.3)
+    basal = Kind(
+        radius=0.9, final=0.3, taper=0.05,
+        branch=0.04, spine=0.1, wander=0.3, avoid=0.5, uneven=0.15,
+        length=60.0, tight=1.5, void=0.0,
+    )  # fmt: skip
+    apical = Kind(
+        radius=1.2, final=0.6, taper=0.06,
+        branch=0.04, spine=0.1, wander=0.35, avoid=1.5, uneven=0.15,
+        length=60.0, tight=1.5, void=0.0,
+    )  # fmt: skip
+    dendrite = Kind(
+        radius=0.5, final=0.3, taper=0.05,
+        branch=0.05, spine=0.1, wander=0.3, avoid=0.5, uneven=0.15,
+        length=60.0, tight=1.5, void=0.6,
+    )  # fmt: skip
+    axon = Kind(
+        radius=0.16, final=0.12, taper=0.05,
+        branch=0.01, spine=0.0, wander=0.35, avoid=0.5, uneven=0.25,
+        length=80.0, tight=1.5, void=0.3,
+    )  # fmt: skip
     return Recipe(
         stream=41,
         margin=0.0,
         cells=1,
-        cell=Cell(4.2, 4.0, apical, basal, 4),
+        cell=Cell(radius=4.2, inset=4.0, apical=apical, basal=basal, basals=4),
         passing=((dendrite, 2), (axon, 10)),
         background=True,
         palette=PROOFREAD,

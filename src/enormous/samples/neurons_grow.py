@@ -29,6 +29,9 @@ TRIES = 7
 VOID_TRIES = 12
 #: Random points of which a soma takes the one farthest from the others.
 SOMA_TRIES = 6
+#: Spines (micrometres): least length of the neck and its spread, its radius, least radius of
+#: the head and its spread.
+NECK, NECK_RADIUS, HEAD = (0.25, 0.35), 0.08, (0.14, 0.12)
 #: Branches that may wait for their turn in one neurite.
 PENDING = 128
 
@@ -239,12 +242,12 @@ def _add_spine(f, i, uz, uy, ux, label):  # type: ignore[no-untyped-def]
     dot = rz * uz + ry * uy + rx * ux
     sz, sy, sx = _unit_vector(rz - dot * uz, ry - dot * uy, rx - dot * ux)
     z, y, x, r = f.node[i, 0], f.node[i, 1], f.node[i, 2], f.node[i, 3]
-    neck = r + 0.25 + 0.35 * _random(f)
-    head = 0.14 + 0.12 * _random(f)
-    far = neck + 0.25
+    neck = r + NECK[0] + NECK[1] * _random(f)
+    head = HEAD[0] + HEAD[1] * _random(f)
+    far = neck + NECK[0]
     if _clearance(f, z + far * sz, y + far * sy, x + far * sx, label) < head:
         return
-    j = _add_node(f, z + neck * sz, y + neck * sy, x + neck * sx, 0.08, i, label)
+    j = _add_node(f, z + neck * sz, y + neck * sy, x + neck * sx, NECK_RADIUS, i, label)
     if j >= 0:
         _add_node(f, z + far * sz, y + far * sy, x + far * sx, head, j, label)
 
