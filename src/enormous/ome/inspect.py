@@ -162,7 +162,7 @@ def _arrays_below(location: Location, group: zarr.Group) -> Iterator[StoredLevel
 
     if location.kind == "http":  # a plain server has no listing
         return
-    for path, node in group.members(max_depth=None):
+    for path, node in sorted(group.members(max_depth=None), key=lambda member: member[0]):
         if isinstance(node, zarr.Array):
             yield describe_array(node, path)
 

@@ -169,6 +169,8 @@ def explain(error: BaseException, out: Path, needs: int, free: int) -> BaseExcep
             f"{out}: no space left while writing: up to {bytes_text(needs)} needed, "
             f"{bytes_text(free)} left; nothing was kept, free some space or choose another disk"
         )
-    if isinstance(error, PermissionError) or any(words in text for words in _DENIED_WORDS):
+    if any(words in text for words in _DENIED_WORDS):
         return DataError(f"{out.parent}: writing is not permitted; choose another folder")
+    if isinstance(error, OSError):
+        return DataError(f"{out}: cannot be written ({error.strerror or error})")
     return error

@@ -30,7 +30,7 @@ BlockFunction = Callable[["Plan", _stages.Session, int, int], None]
 ITEMSIZE = 2  # all samples are uint16
 
 #: Memory of the process before the first block: interpreter, zarr, numba, compiled kernels.
-BASE_BYTES = 400_000_000
+BASE_BYTES = 300_000_000
 #: What a generator needs beside its result, in bytes for each voxel of a piece.
 GENERATOR_BYTES = 16
 
@@ -158,8 +158,8 @@ class Plan:
         piece = math.prod(level.grid.chunks)
         if stage.level == 0 and self.source == "twin":
             scratch = piece * (ITEMSIZE + GENERATOR_BYTES)
-        else:  # what is read of the level above, once decoded and once in its chunks
-            scratch = piece * ITEMSIZE * (1 + 3 * math.prod(level.factors))
+        else:  # the window of the level above, as stored and decoded, and chunks on the way
+            scratch = piece * ITEMSIZE * (3 + 2 * math.prod(level.factors))
         return block + encoded + scratch * self.side_by_side(stage)
 
     def side_by_side(self, stage: Stage) -> int:

@@ -1,0 +1,114 @@
+"""ome/inspect.py: kinds, objects and bytes, for every place that stores.py can open."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+from numcodecs import LZ4, Delta
+
+from enormous import stores
+from enormous.errors import DataError, UsageError
+from enormous.ome.inspect import inspect
+
+DATA = np.arange(8 * 9 * 10, dtype="uint16").reshape(8, 9, 10)
+
+
+def make_array(store: Any, **options: Any) -> None:
+    array = zarr.create_array(store, shape=DATA.shape, chunks=(4, 4, 4), dtype="uint16", **options)
+    array[:] = DATA
+
+
+def test_objects_and_bytes_are_those_of_the_files(tmp_path: Path) -> None:
+    for name, options in (("v2", {"zarr_format": 2}), ("v3", {"shards": (8, 4, 4)})):
+        make_array(tmp_path / name, **options)
+        found = inspect(tmp_path / name)
+        files = [
+            f for f in (tmp_path / name).rglob("*") if f.is_file() and f.name not in
+            ("zarr.json", ".zarray", ".zattrs")
+        ]  # fmt: skip
+        (level,) = found.arrays
+        assert (found.kind, level.grid.n_objects) == ("array", len(files))
+        assert found.stored[""].objects == len(files)
+        assert found.stored[""].nbytes == sum(f.stat().st_size for f in files)
+        assert level.codec == "zstd:0"
+
+
+def test_folders_zip_files_and_memory_agree(tmp_path: Path) -> None:
+    group = zarr.create_group(tmp_path / "g.zarr")
+    make_array(group.store_path.store, name="a/b")
+    make_array(group.store_path.store, name="c")
+    shutil.make_archive(str(tmp_path / "g"), "zip", tmp_path / "g.zarr")
+    in_folder, in_zip = inspect(tmp_path / "g.zarr"), inspect(tmp_path / "g.zip")
+    assert [array.path for array in in_folder.arrays] == ["a/b", "c"]
+    assert in_folder.kind == in_zip.kind == "group"
+    # the archive's own entries are deflated, so only their number agrees
+    assert {p: s.objects for p, s in in_zip.stored.items()} == {
+        p: s.objects for p, s in in_folder.stored.items()
+    }
+    memory = stores.locate("memory://inspect-test").zarr("w")
+    make_array(memory, name="c")
+    in_memory = inspect("memory://inspect-test/c")
+    assert in_memory.stored[""] == in_folder.stored["c"]
+    stores.forget("memory://inspect-test")
+
+
+def test_label_images_of_an_image(tmp_path: Path) -> None:
+    entry = {"version": "0.4", "axes": [], "datasets": [{"path": "0"}]}
+    group = zarr.create_group(
+        tmp_path / "i.zarr", zarr_format=2, attributes={"multiscales": [entry]}
+    )
+    label = group.create_group("labels", attributes={"labels": ["cells"]}).create_group(
+        "cells", attributes={"multiscales": [entry], "image-label": {}}
+    )
+    for node in (group, label):
+        node.create_array("0", shape=(4, 4), chunks=(2, 2), dtype="uint8")[:] = 1
+    found = inspect(tmp_path / "i.zarr")
+    assert (found.kind, [name for name, _ in found.labels]) == ("image", ["cells"])
+    assert found.stored["0"].objects == found.stored["labels/cells/0"].objects == 4
+    assert inspect(tmp_path / "i.zarr/labels").kind == "labels"
+    assert inspect(tmp_path / "i.zarr/labels/cells").kind == "label image"
+    shutil.rmtree(tmp_path / "i.zarr/labels/cells")
+    with pytest.raises(DataError, match="labels/cells is named"):
+        inspect(tmp_path / "i.zarr")
+
+
+def test_codecs_without_a_name_of_ours_are_shown_as_they_stand(tmp_path: Path) -> None:
+    zarr.create_array(
+        tmp_path / "a",
+        shape=(4,),
+        dtype="uint16",
+        zarr_format=2,
+        filters=[Delta("<u2")],
+        compressors=LZ4(),
+    )
+    assert inspect(tmp_path / "a").arrays[0].codec == "delta + lz4"
+
+
+def test_what_is_not_zarr_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "plain/readme.txt").write_text("hello")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/zarr.json").write_text("{")
+    (tmp_path / "half").mkdir()
+    half = {"zarr_format": 3, "node_type": "array", "shape": [4]}
+    (tmp_path / "half/zarr.json").write_text(json.dumps(half))
+    with zipfile.ZipFile(tmp_path / "empty.zip", "w") as archive:
+        archive.writestr("readme.txt", "hello")
+    for name, kind in (
+        ("missing", UsageError),
+        ("plain", DataError),
+        ("plain/readme.txt", UsageError),
+        ("broken", DataError),
+        ("half", DataError),
+        ("empty.zip", DataError),
+    ):
+        with pytest.raises(kind, match=name) as told:
+            inspect(tmp_path / name)
+        assert "\n" not in str(told.value)
