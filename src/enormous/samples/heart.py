@@ -39,7 +39,7 @@ SHAPES: dict[str, Triple] = {
 }
 DTYPE = np.dtype("uint16")
 #: Standard deviation of the detector noise, in grey levels.
-NOISE_SIGMA = 600.0
+NOISE_SIGMA = 700.0
 #: Standard deviation of ring artefacts in grey levels, and their pitch in mm.
 RING_SIGMA, RING_PITCH_MM = 110.0, 0.2
 #: Height (mm) of one scan of the stack along z; each has its own rings and offset.

@@ -211,7 +211,12 @@ def displace(key, z, y, x):  # type: ignore[no-untyped-def]
 
 @device
 def leaflets(z, y, x):  # type: ignore[no-untyped-def]
-    """Return the signed distance to the nearest valve's dome of leaflets."""
+    """Return the *square* of the distance (mm2) to the nearest valve's leaflets.
+
+    They form a dome; that of the two large valves is open at its top. The
+    square is smooth where the distance has a kink, so it survives
+    interpolation; it grows quickly beyond the leaflets' rim.
+    """
     best = FAR_MM
     for i in range(VALVES.shape[0]):
         v = VALVES[i]
@@ -219,11 +224,13 @@ def leaflets(z, y, x):  # type: ignore[no-untyped-def]
         h = pz * v[3] + py * v[4] + px * v[5]
         rho2 = pz * pz + py * py + px * px - h * h
         radius, depth = v[6], v[7]
-        if rho2 < (radius + 2.5) * (radius + 2.5) and abs(h) < depth + 8.0:
+        if rho2 < (radius + 6.0) * (radius + 6.0) and abs(h) < depth + 12.0:
             slope2 = 4.0 * depth * depth * rho2 / (radius * radius * radius * radius)
-            d = (h - depth * (1.0 - rho2 / (radius * radius))) / math.sqrt(1.0 + slope2)
-            if abs(d) < abs(best):
-                best = d
+            d = h - depth * (1.0 - rho2 / (radius * radius))
+            beyond = max(math.sqrt(max(rho2, 0.0)) - radius - 2.0, 0.0)
+            if depth > 8.0:
+                beyond += max(h - 0.7 * depth, 0.0)
+            best = min(best, d * d / (1.0 + slope2) + 3.0 * beyond * beyond)
     return best
 
 
@@ -294,9 +301,10 @@ def anatomy(key, pz, py, px):  # type: ignore[no-untyped-def]
     Returns
     -------
     tuple of 7 float64
-        Signed distances (mm) to lumen, wall (muscle and great vessels), fat,
-        leaflet surface (two-sided) and clot; then 0 (muscle) to 1 (wall of a
-        great vessel); then the distance to the nearest of the four chambers.
+        Signed distances (mm) to lumen, wall (muscle and great vessels) and
+        fat; the squared distance (mm2) to the leaflets; the distance to clot;
+        0 (muscle) to 1 (wall of a great vessel); the distance to the nearest
+        of the four chambers.
     """
     z, y, x = displace(key, pz, py, px)
     lumens, outers = solids(key, z, y, x)
@@ -321,12 +329,12 @@ def anatomy(key, pz, py, px):  # type: ignore[no-untyped-def]
         # how full of clotted blood each cavity is: the right side most, as after death
         fill = -0.10
         if lumen > aorta - 0.01:
-            fill = 0.06
+            fill = 0.04
         elif lumen > ra - 0.01:
-            fill = 0.14
+            fill = 0.08
         elif lumen > rv - 0.01:
-            fill = 0.03
-        noise = gradient_noise(key + np.uint64(4), z / 15.0, y / 15.0, x / 15.0)
+            fill = 0.0
+        noise = gradient_noise(key + np.uint64(4), z / 18.0, y / 18.0, x / 18.0)
         fine = gradient_noise(key + np.uint64(5), z / 5.0, y / 5.0, x / 5.0)
         clot = max((-noise - 0.25 * fine - fill) * 22.0, lumen + 0.9)
     return lumen, wall, fat, leaflets(z, y, x), clot, arterial, chamber

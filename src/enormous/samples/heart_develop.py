@@ -27,12 +27,12 @@ from enormous.samples.heart_kernels import SHADE, _window
 from enormous.samples.heart_vessels import VESSEL_WALL_MM
 
 #: Half thickness (mm) of a valve's leaflet and of the membrane around the fat.
-LEAFLET_MM, MEMBRANE_MM = 0.5, 0.3
+LEAFLET_MM, MEMBRANE_MM = 0.6, 0.3
 #: Columns of the table of grey levels.
 (L_AIR, L_JAR, L_MOUNT, L_FAT, L_MUSCLE, L_ARTERIAL, L_LUMEN, L_CLOT, L_LEAFLET, L_VESSEL_WALL,
  L_VESSEL, L_MEMBRANE, L_SHADE, L_FIBRE) = range(14)  # fmt: skip
 #: Weights of the noise's smoothing kernel along each axis: side, middle, side.
-NOISE_SIDE, NOISE_MIDDLE = 1, 3
+NOISE_SIDE, NOISE_MIDDLE = 1, 2
 #: Standard deviation of the smoothed integers that `develop` scales: a sum of
 #: four bytes (variance 4 (256**2 - 1) / 12), smoothed along three axes.
 NOISE_UNIT = math.sqrt(4.0 * (256.0**2 - 1.0) / 12.0 * (NOISE_MIDDLE**2 + 2.0 * NOISE_SIDE**2) ** 3)
@@ -111,7 +111,7 @@ def _mix(row, distance, texture, radius, level, sharp, out):  # type: ignore[no-
         inside_wall = min(max(_HALF - wall * sharp, _ZERO), _ONE)
         inside_lumen = min(max(_HALF - row[LUMEN, k] * sharp, _ZERO), _ONE)
         inside_clot = min(max(_HALF - row[CLOT, k] * sharp, _ZERO), _ONE)
-        flap = min(max(_HALF - (abs(row[LEAFLET, k]) - _LEAF) * sharp, _ZERO), _ONE)
+        flap = min(max(_HALF - (np.sqrt(row[LEAFLET, k]) - _LEAF) * sharp, _ZERO), _ONE)
         in_vessel = min(max(_HALF - distance[k] * sharp, _ZERO), _ONE)
         in_vessel_wall = min(max(_HALF - (distance[k] - _VESSEL_WALL) * sharp, _ZERO), _ONE)
         part = row[ARTERIAL, k]
@@ -269,7 +269,7 @@ def classify(fields, planes, rows, distance, inside, which, out):  # type: ignor
                 solid = value[WALL] < 0.0 and not lumen and not vessel
                 hit = True
                 if which == 1:
-                    flap = lumen and abs(value[LEAFLET]) < _LEAF
+                    flap = lumen and value[LEAFLET] < _LEAF * _LEAF
                     rim = not lumen and not vessel and distance[i, j, k] < _VESSEL_WALL
                     hit = solid or flap or rim or (lumen and value[CLOT] < 0.0)
                 elif which == 2:

@@ -39,7 +39,7 @@ from enormous.samples.heart_anatomy import (
 #: Number of fields on the lattice: those of the anatomy, and the shade of grey.
 FIELDS, SHADE = 8, 7
 #: Distance (mm) of lattice nodes, where voxels are finer.
-LATTICE_MM = 1.01
+LATTICE_MM = 0.81
 #: Distance (mm) of the cells that each may hold one fascicle; cells in a bin, per axis.
 FASCICLE_CELL_MM, BIN_CELLS = 1.25, 6
 BIN_MM = FASCICLE_CELL_MM * BIN_CELLS
@@ -66,9 +66,10 @@ def _shade(key, a, z, y, x):  # type: ignore[no-untyped-def]
     if a[FAT] < 0.0:  # septa between lobules
         ridge = max(1.0 - 6.0 * abs(gradient_noise(key, z / 5.5, y / 5.5, x / 5.5)), 0.0)
         return 2.6 * ridge * ridge + 0.6 * value_noise(key, z / 3.0, y / 3.0, x / 3.0)
-    # crushed gel: patches with edges
+    # crushed gel: patches with edges, of uneven density
     gel = gradient_noise(key, z / 12.0, y / 12.0, x / 12.0)
-    return 0.35 * min(max(gel * 12.0, -1.0), 1.0)
+    dense = value_noise(key, z / 26.0, y / 26.0, x / 26.0)
+    return 0.3 * min(max(gel * 12.0, -1.0), 1.0) + 2.2 * dense
 
 
 @kernel
