@@ -29,8 +29,9 @@ BlockFunction = Callable[["Plan", _stages.Session, int, int], None]
 
 ITEMSIZE = 2  # all samples are uint16
 
-#: Memory of the process before the first block: interpreter, zarr, numba, compiled kernels.
-BASE_BYTES = 300_000_000
+#: Memory of the process before the first block: interpreter, zarr, numba, compiled kernels
+#: (measured: 250 MB) and the stacks of threads, which a limit on memory counts as well.
+BASE_BYTES = 400_000_000
 #: What a generator needs beside its result, in bytes for each voxel of a piece.
 GENERATOR_BYTES = 16
 
@@ -131,8 +132,8 @@ class Plan:
 
     @property
     def metadata_objects(self) -> int:
-        """Files that describe: one for each array and the group, two for the group in Zarr v2."""
-        return len(self.levels) + (1 if self.zarr_format == 3 else 2)
+        """Files that describe the arrays and the group: two for each in Zarr v2."""
+        return (len(self.levels) + 1) * (1 if self.zarr_format == 3 else 2)
 
     @property
     def disk_bytes(self) -> int:

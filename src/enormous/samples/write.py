@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from enormous._text import shape_text
+from enormous._text import bytes_text, count_text, shape_text
 from enormous.errors import DataError
 from enormous.ome.metadata import VERSIONS, image_attributes
 from enormous.ome.read import read_images
@@ -84,6 +84,22 @@ def execute(plan: Plan, progress: Callable[[str, int, int], object] | None = Non
     ratio = _CERTAIN_RATIO.get(plan.name)
     _output.check_space(out, certain // ratio if ratio else 0, plan.disk_bytes)
     original = _open_original(plan) if plan.source == "real" else None
+    try:
+        return _write(plan, out, original, progress, began)
+    except MemoryError as error:
+        raise DataError(
+            f"{plan.out}: out of memory: up to {bytes_text(plan.peak_bytes)} needed with "
+            f"{count_text(plan.workers, 'worker')}; use fewer workers or smaller shards"
+        ) from error
+
+
+def _write(
+    plan: Plan,
+    out: Path,
+    original: Any,
+    progress: Callable[[str, int, int], object] | None,
+    began: float,
+) -> Written:
     with _output.new_folder(out, overwrite=plan.overwrite, needs=plan.disk_bytes) as folder:
         arrays = _create(plan, folder)
         for stage in plan.stages:

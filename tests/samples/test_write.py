@@ -1,0 +1,259 @@
+"""samples/write.py and its plan: what is on disk is what was generated, planned and promised."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import os
+import resource
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorstore as ts
+import zarr
+from numpy.typing import NDArray
+
+from enormous import samples
+from enormous.errors import DataError, UsageError
+from enormous.samples import _stages, catalogue
+
+SHAPE = (37, 30, 41)
+
+
+def by_tensorstore(path: Path, zarr_format: int) -> NDArray[Any]:
+    driver = "zarr3" if zarr_format == 3 else "zarr"
+    spec = {"driver": driver, "kvstore": {"driver": "file", "path": f"{path}/"}}
+    return np.asarray(ts.open(spec, open=True).result().read().result())
+
+
+def next_level(image: NDArray[Any], factors: tuple[int, ...], method: str) -> NDArray[Any]:
+    """From the words of the definition."""
+    shape = [math.ceil(n / f) for n, f in zip(image.shape, factors, strict=True)]
+    out = np.empty(shape, image.dtype)
+    for at in itertools.product(*map(range, shape)):
+        cut = tuple(slice(i * f, i * f + f) for i, f in zip(at, factors, strict=True))
+        window = image[cut].ravel().tolist()
+        if method == "mean":
+            out[at] = round(Fraction(sum(window), len(window)))
+        else:
+            counts = Counter(window)
+            out[at] = min(v for v in counts if counts[v] == max(counts.values()))
+    return out
+
+
+@pytest.mark.parametrize("name", samples.NAMES)
+@pytest.mark.parametrize(("zarr_format", "shards"), [(2, None), (3, "none"), (3, 32), (3, None)])
+def test_both_readers_get_what_was_generated(
+    tmp_path: Path, name: str, zarr_format: int, shards: Any
+) -> None:
+    out = tmp_path / "image.zarr"
+    written = samples.run(
+        name, out, shape=SHAPE, zarr_format=zarr_format, chunks=16, shards=shards, levels=3
+    )
+    group = zarr.open_group(str(out), mode="r")
+    levels = [np.asarray(group[str(d)]) for d in range(3)]
+    np.testing.assert_array_equal(levels[0], samples.generate(name, shape=SHAPE))
+    method = "mean" if name == "heart" else "mode"
+    for d in (1, 2):
+        expected = next_level(levels[d - 1], written.plan.levels[d].factors, method)
+        np.testing.assert_array_equal(levels[d], expected)
+    for d, level in enumerate(levels):
+        np.testing.assert_array_equal(by_tensorstore(out / str(d), zarr_format), level)
+        assert group[str(d)].shards == written.plan.levels[d].grid.shards
+    assert os.listdir(tmp_path) == ["image.zarr"]
+    # what was planned is what is there
+    files = [path for path in out.rglob("*") if path.is_file()]
+    metadata = [
+        path for path in files if path.name in ("zarr.json", ".zarray", ".zattrs", ".zgroup")
+    ]
+    assert len(metadata) == written.plan.metadata_objects
+    assert sum(written.objects) == len(files) - len(metadata) <= written.plan.objects
+    assert sum(written.stored_bytes) == sum(p.stat().st_size for p in {*files} - {*metadata})
+
+
+def test_bytes_do_not_depend_on_workers(tmp_path: Path) -> None:
+    for workers in (1, 3):
+        samples.run("heart", tmp_path / f"{workers}", shape=SHAPE, chunks=16, workers=workers)
+    one, three = (
+        {str(p.relative_to(top)): p.read_bytes() for p in top.rglob("*") if p.is_file()}
+        for top in (tmp_path / "1", tmp_path / "3")
+    )
+    assert one == three
+
+
+def test_channels_and_time_points_stand_before_space(tmp_path: Path) -> None:
+    out = tmp_path / "i.zarr"
+    samples.run("heart", out, shape=SHAPE, channels=2, timepoints=3, chunks=(16, 16, 41), levels=2)
+    image = zarr.open_group(str(out), mode="r")["0"]
+    assert (image.shape, image.chunks) == ((3, 2, *SHAPE), (1, 1, 16, 16, 41))
+    for t, c in ((0, 0), (2, 0), (1, 1)):
+        expected = samples.generate("heart", shape=SHAPE, channel=c, time=t)
+        np.testing.assert_array_equal(image[t, c], expected)
+    for wrong in ({"channels": 3}, {"channels": 0}, {"timepoints": 0}):
+        with pytest.raises(UsageError):
+            samples.plan("heart", tmp_path / "x", shape=SHAPE, **wrong)
+    with pytest.raises(UsageError, match="heart"):
+        samples.plan("dense", tmp_path / "x", shape=SHAPE, channels=2)
+
+
+def test_a_plan_writes_nothing_and_counts_a_petabyte_at_once(tmp_path: Path) -> None:
+    plan = samples.plan("heart", tmp_path / "a" / "b", shape=(100_000,) * 3, workers=4)
+    assert plan.levels[0].grid.nbytes == 2 * 10**15
+    assert plan.stages[0].blocks.n == math.ceil(100_000 / 512) ** 3
+    assert plan.peak_bytes < 5 * 10**9
+    assert json.loads(json.dumps(plan.as_dict()))["objects"] == plan.objects
+    assert not os.listdir(tmp_path)
+
+
+def test_an_output_is_replaced_only_when_asked_and_complete(tmp_path: Path) -> None:
+    out = tmp_path / "image.zarr"
+    samples.run("sparse", out, shape=SHAPE)
+    before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
+    with pytest.raises(UsageError, match="overwrite"):
+        samples.run("dense", out, shape=SHAPE)
+
+    def fails(*_: Any) -> None:
+        raise RuntimeError("power cut")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_stages, "generate_block", fails)
+        with pytest.raises(RuntimeError, match="power cut"):
+            samples.run("dense", out, shape=SHAPE, overwrite=True)
+    assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
+    samples.run("dense", out, shape=SHAPE, overwrite=True)
+    assert "dense" in str(zarr.open_group(str(out), mode="r").attrs.asdict())
+    assert os.listdir(tmp_path) == ["image.zarr"]
+
+
+def test_other_peoples_folders_are_never_replaced(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    samples.run("sparse", photos, shape=SHAPE)  # an empty folder is nobody's
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "wedding.jpg").write_bytes(b"1")
+    for out in (other, other / "wedding.jpg", photos / "0", photos / "0" / "new"):
+        with pytest.raises(UsageError):
+            samples.run("sparse", out, shape=SHAPE, overwrite=True)
+    assert (other / "wedding.jpg").exists()
+
+
+def test_a_failure_leaves_no_folders_that_were_made_for_it(tmp_path: Path) -> None:
+    def fails(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_stages, "downsample_block", fails)
+        with pytest.raises(DataError, match="no space left"):
+            samples.run("sparse", tmp_path / "a/b/c.zarr", shape=SHAPE, chunks=16)
+    assert not os.listdir(tmp_path)
+
+
+def test_too_little_memory_is_told_with_the_way_out(tmp_path: Path) -> None:
+    def fails(*_: Any) -> None:
+        raise MemoryError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_stages, "generate_block", fails)
+        with pytest.raises(DataError, match="fewer workers"):
+            samples.run("sparse", tmp_path / "c.zarr", shape=SHAPE)
+    assert not os.listdir(tmp_path)
+
+
+def test_what_certainly_does_not_fit_is_not_started(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="not enough space: at least"):
+        samples.run("heart", tmp_path / "x.zarr", shape=(50_000,) * 3)
+    assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_the_published_scan_is_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, transposed: bool
+) -> None:
+    data = np.random.default_rng(0).integers(0, 9000, SHAPE).astype("uint16")
+    stored = data.T if transposed else data
+    zarr.create_array(tmp_path / "original", data=stored, chunks=(16, 16, 16), zarr_format=2)
+    heart = replace(catalogue.describe("heart"), full_shape=SHAPE)
+    monkeypatch.setitem(catalogue._SAMPLES, "heart", heart)
+    monkeypatch.setitem(catalogue.SIZES, "full", max(SHAPE))
+    monkeypatch.setattr("enormous.samples.real.fetch", lambda name: tmp_path / "original")
+    samples.run("heart", tmp_path / "copy", size="full", source="real", chunks=16)
+    np.testing.assert_array_equal(zarr.open_group(str(tmp_path / "copy"))["0"], data)
+    with pytest.raises(UsageError, match="one shape"):
+        samples.plan("heart", tmp_path / "x", size="tiny", source="real")
+
+
+@pytest.mark.parametrize("name", samples.NAMES)
+def test_blocks_are_cut_from_the_whole(name: str) -> None:
+    whole = samples.generate(name, "tiny", workers=2)
+    assert whole.shape == samples.shape_of(name, "tiny")
+    block = samples.generate(name, "tiny", origin=(5, 7, 11), block=(20, 13, 9))
+    np.testing.assert_array_equal(block, whole[5:25, 7:20, 11:20])
+    for origin, size in (((60, 0, 0), (5, 1, 1)), ((0, 0, 0), (0, 1, 1)), ((-1, 0, 0), (1, 1, 1))):
+        with pytest.raises(UsageError, match="not inside"):
+            samples.generate(name, "tiny", origin=origin, block=size)
+
+
+def test_masks_tell_what_the_image_shows() -> None:
+    sparse = samples.generate("sparse", "tiny")
+    np.testing.assert_array_equal(samples.mask("sparse", "foreground", "tiny"), sparse > 0)
+    inside = samples.mask("heart", "fov", "tiny")
+    heart = samples.generate("heart", "tiny", noise=False)
+    assert len(np.unique(heart[~inside])) == 1  # the corners are constant
+    assert len(np.unique(heart[inside])) > 1000
+    with pytest.raises(UsageError):
+        samples.mask("sparse", "vessels", "tiny")
+    with pytest.raises(UsageError, match="no option 'noise'"):
+        samples.generate("dense", "tiny", noise=False)
+
+
+def test_every_size_shows_the_same_field_of_view() -> None:
+    for name in samples.NAMES:
+        view = samples.describe(name).field_of_view
+        for size, longest in samples.SIZES.items():
+            shape = samples.shape_of(name, size)
+            assert max(shape) == longest
+            voxel = samples.voxel_size(name, shape)
+            assert [n * v for n, v in zip(shape, voxel, strict=True)] == pytest.approx(view)
+            assert max(voxel) / min(voxel) < 1.05
+    assert samples.voxel_size("heart", (806, 629, 629)) == pytest.approx((200.64,) * 3)
+
+
+_LIMITED = """
+import resource, sys
+import enormous.samples as samples
+samples.generate("sparse", "tiny")  # compile, or load what is compiled
+plan = samples.plan("sparse", sys.argv[1], shape=(1280, 512, 512), codec="none", shards=256,
+                    chunks=64, workers=2)
+limit = plan.peak_bytes
+assert plan.write_bytes > 1.2 * limit, (plan.write_bytes, limit)
+resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+samples.execute(plan)
+print(limit, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="RLIMIT_DATA binds on Linux only")
+def test_a_sample_larger_than_memory_is_written_within_what_the_plan_says(tmp_path: Path) -> None:
+    out = tmp_path / "large.zarr"
+    done = subprocess.run(
+        [sys.executable, "-c", _LIMITED, str(out)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    said, peak = map(int, done.stdout.split())
+    assert peak < said
+    first = zarr.open_group(str(out), mode="r")["0"]
+    expected = samples.generate(
+        "sparse", shape=first.shape, origin=(512, 0, 0), block=(1, 512, 512)
+    )
+    np.testing.assert_array_equal(first[512:513], expected)
+    assert resource.getrlimit(resource.RLIMIT_DATA)[0] == resource.RLIM_INFINITY
