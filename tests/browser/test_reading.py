@@ -20,11 +20,6 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 SOLUTION = "div.solution:has(.cell_output)"
-VISIBLE_FOCUS = """() => {
-    const element = document.activeElement;
-    return element === document.body
-        || element.checkVisibility({ visibilityProperty: true, opacityProperty: true });
-}"""
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +72,18 @@ def wait_until(tab: Page, solution: Locator, wanted: bool) -> None:
     pytest.fail(f"the solution did not {'open' if wanted else 'close'}")
 
 
+def shows_focus(tab: Page) -> bool:
+    """Whether a person can see where the keyboard is."""
+    return bool(
+        tab.evaluate(
+            "() => { const e = document.activeElement, s = getComputedStyle(e);"
+            " return e !== document.body && parseFloat(s.opacity) > 0.5"
+            " && ((s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) > 0)"
+            " || s.boxShadow !== 'none'); }"
+        )
+    )
+
+
 def test_solution_is_hidden_and_opens_and_closes_by_click(
     tab: Page, site: str, chapter: str
 ) -> None:
@@ -112,13 +119,10 @@ def test_solution_opens_by_keyboard_and_hides_nothing_focusable(
         if "toggle-button" in tab.evaluate(focused):
             break
     assert "toggle-button" in tab.evaluate(focused), "Tab does not reach the fold"
-    outline = tab.evaluate(
-        "() => { const s = getComputedStyle(document.activeElement);"
-        " return s.outlineStyle !== 'none' || s.boxShadow !== 'none'; }"
-    )
-    assert outline, "the focused fold cannot be seen to be focused"
+    assert shows_focus(tab), "the focused fold cannot be seen to be focused"
     tab.keyboard.press("Tab")
-    assert tab.evaluate(VISIBLE_FOCUS), "Tab goes into what is hidden"
+    inside = "e => e.contains(document.activeElement)"
+    assert not solution.evaluate(inside), "Tab goes into what is hidden"
     tab.keyboard.press("Shift+Tab")
     tab.keyboard.press("Enter")
     wait_until(tab, solution, True)
@@ -148,6 +152,20 @@ def test_copy_button_copies_the_code_of_its_cell(tab: Page, site: str, chapter: 
     assert copied.strip() == cell.locator("pre").inner_text().strip()
     assert len(copied) > 10
     clean(record)
+
+
+def test_copy_button_can_be_seen_when_the_keyboard_reaches_it(
+    tab: Page, site: str, chapter: str
+) -> None:
+    opened(tab, f"{site}/{chapter}")
+    tab.locator(".cell_input button.copybtn").first.evaluate(
+        "e => { const a = document.createElement('a'); a.href = '#'; a.textContent = 'before';"
+        " e.before(a); a.focus(); }"
+    )
+    tab.keyboard.press("Tab")
+    assert "copybtn" in tab.evaluate("document.activeElement.className")
+    tab.wait_for_timeout(500)  # it may fade in
+    assert shows_focus(tab)
 
 
 def test_search_page_finds_a_word_and_its_result_opens(tab: Page, site: str) -> None:
