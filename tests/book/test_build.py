@@ -177,22 +177,29 @@ def test_an_unknown_argument_is_refused(tmp_path: Path) -> None:
     assert "strictly" in done.stderr
 
 
-def test_changed_code_has_another_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "deep").mkdir()
-    module = tmp_path / "deep" / "module.py"
-    module.write_text("x = 1\n")
-    lock = tmp_path / "requirements.lock"
-    lock.write_text("zarr==3.1.6\n")
-    monkeypatch.setattr(enormous, "__file__", str(tmp_path / "__init__.py"))
-    keys = [extension.code_key(lock)]
-    assert extension.code_key(lock) == keys[0]
-    module.write_text("x = 2\n")
-    keys.append(extension.code_key(lock))
-    lock.write_text("zarr==3.1.7\n")
-    keys.append(extension.code_key(lock))
-    module.rename(tmp_path / "deep" / "renamed.py")
-    keys.append(extension.code_key(lock))
-    assert len(set(keys)) == 4
+def test_changed_code_or_data_has_another_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package, data = tmp_path / "package", tmp_path / "book" / "reference"
+    (package / "deep").mkdir(parents=True)
+    data.mkdir(parents=True)
+    monkeypatch.setattr(enormous, "__file__", str(package / "__init__.py"))
+    keys = []
+    for name, text in [
+        ("package/deep/module.py", "x = 1"),
+        ("package/deep/module.py", "x = 2"),
+        ("requirements.lock", "zarr==3.1.6"),
+        ("requirements.lock", "zarr==3.1.7"),
+        ("book/reference/samples.json", "{}"),
+    ]:
+        (tmp_path / name).write_text(text)
+        keys.append(extension.code_key(tmp_path))
+    (package / "deep" / "module.py").rename(package / "deep" / "renamed.py")
+    keys.append(extension.code_key(tmp_path))
+    assert len(set(keys)) == len(keys)
+    (data / "runs.json").write_text("{}")  # what a run cost does not change what it prints
+    (tmp_path / "book" / "page.md").write_text("prose")
+    assert extension.code_key(tmp_path) == keys[-1]
 
 
 def test_notebook_names_are_flat() -> None:

@@ -20,6 +20,7 @@ from sphinx.config import Config
 
 import enormous
 from enormous.teach import extension_givens, extension_links, extension_math, extension_runs
+from enormous.teach.extension_runs import RUNS
 
 CACHES_KEPT = 3
 PARALLEL_SAFE = ("sphinx_multitoc_numbering", "sphinx_jupyterbook_latex")
@@ -74,22 +75,26 @@ def _set_options(app: Sphinx, config: Config) -> None:
         config.notfound_urls_prefix = "/"
 
 
-def code_key(lock: Path) -> str:
-    """Name the code that chapters run: the toolkit, the lock and the Python version.
+def code_key(root: Path) -> str:
+    """Name what chapters run: the toolkit, the lock, their data files, the Python version.
 
     Parameters
     ----------
-    lock
-        ``requirements.lock``; may be missing (in a book without one).
+    root
+        Folder of the book, with ``requirements.lock`` and ``book/``.
 
     Returns
     -------
     str
         16 hexadecimal digits.
     """
-    package = Path(enormous.__file__).parent
+    paths = [
+        *sorted(Path(enormous.__file__).parent.rglob("*.py")),
+        *sorted(path for path in root.glob("book/**/*.json") if path != root / RUNS),
+        *root.glob("requirements.lock"),
+    ]
     digest = hashlib.sha256(platform.python_version().encode())
-    for path in [*sorted(package.rglob("*.py")), *([lock] if lock.is_file() else [])]:
+    for path in paths:
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
 
@@ -102,7 +107,7 @@ def _key_execution_cache(app: Sphinx, config: Config) -> None:
     configuration, so a new key also makes Sphinx read every page anew.
     """
     caches = Path(app.srcdir) / "_build" / ".jupyter_cache"
-    config.nb_execution_cache_path = str(caches / code_key(Path(app.srcdir) / "requirements.lock"))
+    config.nb_execution_cache_path = str(caches / code_key(Path(app.srcdir)))
 
 
 def _open_execution_cache(app: Sphinx) -> None:
