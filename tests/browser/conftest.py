@@ -17,13 +17,13 @@ import pytest
 from enormous.view.server import serve
 
 from . import chromium
+from .built import is_current
 from .visits import Visit, book_pages, visit_all
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = ("book", "src", "notebooks", "_config.yml", "_toc.yml", "requirements.lock", ".ci")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -32,25 +32,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(here):
             item.add_marker(pytest.mark.browser)
-
-
-def newest(paths: Iterator[Path]) -> float:
-    """Time of the latest change among files, in seconds; compiled files do not count."""
-    times = [p.stat().st_mtime for p in paths if p.is_file() and "__pycache__" not in p.parts]
-    return max(times, default=0.0)
-
-
-def is_current(out: Path) -> bool:
-    """Whether the book in `out` was built to its end after the last change of a source."""
-    doctrees = out / ".doctrees"
-    if not (out / "html" / "index.html").exists() or (doctrees / "unfinished").exists():
-        return False
-    places = [ROOT / name for name in SOURCES]
-    sources = (
-        path for place in places for path in ([place] if place.is_file() else place.rglob("*"))
-    )
-    # the build removes its mark from this folder last, which dates it
-    return doctrees.stat().st_mtime >= newest(sources)
 
 
 @pytest.fixture(scope="session")
@@ -71,7 +52,7 @@ def html(browser: Browser) -> Path:
     if given := os.environ.get("BOOK_HTML"):
         return Path(given)
     out = ROOT / "_build"
-    if not is_current(out):
+    if not is_current(ROOT, out):
         built = subprocess.run(
             [str(ROOT / ".ci" / "build-book")],
             cwd=ROOT,
