@@ -19,6 +19,8 @@ from enormous.cli.info import info
 from enormous.cli.sample import sample
 from enormous.errors import EnormousError
 
+_INTERRUPTED = 130  # 128 + SIGINT, as shells count
+
 app = typer.Typer(
     name="enormous",
     help="Chunk, convert and process 3D scans that do not fit in memory.",
@@ -61,7 +63,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         code = app(arguments, prog_name="enormous", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
-        _fail("interrupted; nothing half-written is left", 130)
+        code = _INTERRUPTED
     except EnormousError as error:
         _fail(str(error), error.exit_code)
     except BrokenPipeError:  # whoever read our output has gone: `enormous info X | head`
@@ -71,6 +73,8 @@ def main(arguments: list[str] | None = None) -> None:
         if hasattr(error, "format_message"):  # typer's own: the call was wrong
             _fail(_usage(error), 2)
         _fail(f"{type(error).__name__}: {error} (run again with --debug for the details)", 1)
+    if code == _INTERRUPTED:  # newer versions of typer return it themselves
+        _fail("interrupted; nothing half-written is left", _INTERRUPTED)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -1,0 +1,283 @@
+"""The command line's contract: one line for every error, its exit codes, nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+
+import enormous
+from enormous import samples
+from enormous.cli import main
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Call the command line in this process: exit code, stdout, stderr."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as left:
+            main([str(a) for a in arguments])
+        assert isinstance(left.value.code, int)
+        out, err = capsys.readouterr()
+        return left.value.code, out, err
+
+    return call
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-c", "from enormous.cli import main; main()", *map(str, arguments)]
+
+
+def test_sample_writes_what_generate_makes(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "folder" / "heart.zarr"
+    code, stdout, stderr = run("sample", "heart", out, "--size", "tiny", "--zarr-format", 2)
+    assert (code, stderr) == (0, "")
+    assert stdout.count("\n") == 1
+    assert "64×50×50 uint16, 1 level" in stdout
+    image = zarr.open_group(str(out), mode="r")["0"]
+    np.testing.assert_array_equal(image, samples.generate("heart", "tiny"))
+
+
+def test_every_option_reaches_the_image(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "x.zarr"
+    code, stdout, _ = run(
+        "sample", "sparse", out, "--shape", "60,40,50", "--chunks", "10,20,25", "--shards",
+        "20,40,50", "--codec", "zstd:5", "--levels", "2", "--seed", "7", "--workers", "2", "--json",
+    )  # fmt: skip
+    assert code == 0
+    told = json.loads(stdout)
+    code, stdout, _ = run("info", out, "--json")
+    found = json.loads(stdout)
+    (image,) = found["images"]
+    assert (found["kind"], image["version"], image["method"]) == ("label image", "0.5", "mode")
+    assert [lv["shape"] for lv in image["levels"]] == [[60, 40, 50], [30, 20, 25]]
+    assert image["levels"][0]["shards"] == [20, 40, 50]
+    assert image["levels"][0]["chunks"] == [10, 20, 25]
+    assert {lv["codec"] for lv in image["levels"]} == {"zstd:5"}
+    for key in ("voxel_size", "translation", "stored_bytes", "bytes"):
+        assert [lv[key] for lv in told["levels"]] == [lv[key] for lv in image["levels"]]
+    assert [lv["stored_objects"] for lv in told["levels"]] == [
+        lv["objects"] for lv in image["levels"]
+    ]
+    np.testing.assert_array_equal(
+        zarr.open_group(str(out), mode="r")["0"],
+        samples.generate("sparse", shape=(60, 40, 50), seed=7),
+    )
+
+
+def test_a_dry_run_tells_all_and_writes_nothing(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "x.zarr"
+    arguments = ("sample", "heart", out, "--shape", "100000,100000,100000", "--dry-run")
+    code, stdout, _ = run(*arguments)
+    assert code == 0
+    for word in ("reads", "writes", "objects", "peak memory", "512×512×512"):
+        assert word in stdout
+    code, stdout, _ = run(*arguments, "--json")
+    told = json.loads(stdout)
+    assert told["levels"][0]["bytes"] == 2 * 10**15
+    assert {"reads", "writes", "objects", "peak_memory_bytes"} <= set(told)
+    assert not os.listdir(tmp_path)
+
+
+def test_quiet_is_quiet(run: Run, tmp_path: Path) -> None:
+    assert run("sample", "sparse", tmp_path / "x", "--size", "tiny", "--quiet") == (0, "", "")
+
+
+WRONG: list[tuple[list[str], str]] = [
+    (["sample", "haert", "OUT"], "did you mean heart"),
+    (["sample", "xyzzy", "OUT"], "the samples are heart, dense, sparse"),
+    (["sample", "heart", "OUT", "--size", "huge"], "tiny, small, full"),
+    (["sample", "heart", "OUT", "--size", "tiny", "--shape", "9,9,9"], "--shape exclude each"),
+    (["sample", "heart", "OUT", "--shape", "-5,10,10"], "1 or more"),
+    (["sample", "heart", "OUT", "--shape", "0,10,10"], "1 or more"),
+    (["sample", "heart", "OUT", "--shape", "10,10"], "three sizes"),
+    (["sample", "heart", "OUT", "--shape", "10"], "three sizes"),
+    (["sample", "heart", "OUT", "--shape", "10,ten,10"], "--shape '10,ten,10' is not"),
+    (["sample", "heart", "OUT", "--shape", "1e3,10,10"], "is not a size"),
+    (["sample", "heart", "OUT", "--size", "tiny", "--chunks", "128"], "larger than the array"),
+    (["sample", "heart", "OUT", "--chunks", "64,64,500"], "larger than the array"),
+    (["sample", "heart", "OUT", "--chunks", "64,64"], "3 axes"),
+    (["sample", "heart", "OUT", "--chunks", "0"], "1 or more"),
+    (["sample", "heart", "OUT", "--chunks", "64", "--shards", "100"], "not a multiple of chunk"),
+    (["sample", "heart", "OUT", "--shards", "64,64,64", "--zarr-format", "2"], "no shards"),
+    (["sample", "heart", "OUT", "--zarr-format", "4"], "no Zarr format 4"),
+    (["sample", "heart", "OUT", "--codec", "blosc-zsdt"], "use one of blosc-"),
+    (["sample", "heart", "OUT", "--codec", "zstd:99"], "no level 99"),
+    (["sample", "heart", "OUT", "--levels", "0"], "1 or more"),
+    (["sample", "heart", "OUT", "--levels", "40"], "use at most"),
+    (["sample", "heart", "OUT", "--workers", "0"], "1 or more"),
+    (["sample", "heart", "OUT", "--workers", "two"], "valid integer"),
+    (["sample", "heart", "OUT", "--source", "fake"], "twin"),
+    (["sample", "heart", "OUT", "--source", "real", "--size", "tiny"], "one shape"),
+    (["sample", "dense", "OUT", "--channels", "2"], "only the generated heart"),
+    (["sample", "heart", "s3://bucket/x.zarr"], "not supported yet"),
+    (["sample", "heart", "memory://x"], "written to folders"),
+    (["sample", "heart", "x.zip"], "written to folders"),
+    (["sample", "heart"], "Missing argument"),
+    (["sample", "heart", "OUT", "--chunk", "3"], "No such option"),
+    (["sampel"], "No such command 'sampel'"),
+    (["--nonsense"], "No such option"),
+    (["info"], "Missing argument"),
+    (["info", "OUT"], "does not exist"),
+    (["info", "ftp://x/y.zarr"], "unknown scheme"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "says"), WRONG, ids=[" ".join(a) for a, _ in WRONG])
+def test_a_wrong_call_is_one_line_and_exit_2(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, stdout, stderr = run(*[str(tmp_path / "a/b") if a == "OUT" else a for a in arguments])
+    assert (code, stdout) == (2, "")
+    assert stderr.startswith("error: ")
+    assert stderr.count("\n") == 1
+    assert says in stderr
+    assert not os.listdir(tmp_path)
+
+
+def test_an_output_in_the_way_is_left_alone(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "x.zarr"
+    run("sample", "sparse", out, "--size", "tiny")
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
+    file = tmp_path / "x.zarr" / "zarr.json"
+    for wrong in (out, out / "0", out / "0" / "c" / "new.zarr", file, file / "below"):
+        code, stdout, stderr = run("sample", "dense", wrong, "--size", "tiny")
+        assert (code, stdout, stderr.count("\n")) == (2, "", 1), stderr
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")} == before
+    code, _, _ = run("sample", "dense", out, "--size", "tiny", "--overwrite")
+    assert code == 0
+    assert np.asarray(zarr.open_group(str(out), mode="r")["0"]).min() > 0
+    assert os.listdir(tmp_path) == ["x.zarr"]
+
+
+def test_a_folder_that_cannot_be_written(run: Run, tmp_path: Path) -> None:
+    if sys.platform.startswith("linux") and os.geteuid() == 0:
+        folder = Path("/proc/self")  # even root may not write here
+    else:
+        folder = tmp_path / "mine"
+        folder.mkdir(mode=0o500)
+    code, stdout, stderr = run("sample", "sparse", folder / "x.zarr", "--size", "tiny")
+    assert (code, stdout, stderr.count("\n")) == (1, "", 1)
+    assert "x.zarr" in stderr or str(folder) in stderr
+    assert "run again with --debug" not in stderr  # it was foreseen
+
+
+def test_what_nobody_foresaw_is_one_line_too(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError("two\nlines")
+
+    monkeypatch.setattr(samples, "plan", fails, raising=False)
+    code, _, stderr = run("sample", "heart", tmp_path / "x")
+    assert code == 1
+    assert (
+        stderr == "error: ZeroDivisionError: two lines (run again with --debug for the details)\n"
+    )
+    code, _, stderr = run("sample", "heart", tmp_path / "x", "--debug")
+    assert code == 1
+    assert "Traceback" in stderr
+    code, _, stderr = run("info", tmp_path)  # the flag does not stick
+    assert "Traceback" not in stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits on file sizes are POSIX")
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    import resource
+
+    samples.generate("heart", "tiny")  # compile now: numba's cache must not meet the limit
+    done = subprocess.run(
+        command("sample", "heart", tmp_path / "a" / "x.zarr", "--size", "tiny"),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "no space left while writing: up to" in done.stderr
+    assert not os.listdir(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ctrl_c_stops_at_once_and_leaves_nothing(tmp_path: Path, workers: int) -> None:
+    arguments = ("--shape", "2000,1000,1000", "--chunks", "64", "--workers", workers)
+    process = subprocess.Popen(
+        command("sample", "sparse", tmp_path / "a" / "x.zarr", *arguments),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    started = time.monotonic()
+    while not list(tmp_path.glob("a/.x.zarr.partial-*/0/c")):  # the first data are there
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() - started < 120
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert stderr == "error: interrupted; nothing half-written is left\n"
+    assert not os.listdir(tmp_path)
+
+
+def test_info_shows_arrays_groups_and_what_is_not_zarr(run: Run, tmp_path: Path) -> None:
+    group = zarr.create_group(tmp_path / "g.zarr")
+    array = group.create_array("deep/a", shape=(8, 8), chunks=(4, 4), dtype="float32")
+    array[:4] = np.random.default_rng(0).random((4, 8))
+    code, stdout, _ = run("info", tmp_path / "g.zarr")
+    assert code == 0
+    assert "group, Zarr format 3" in stdout
+    (line,) = [line for line in stdout.splitlines() if line.startswith("deep/a")]
+    assert line.split()[1:4] == ["float32", "zstd:0", "8×8"]
+    assert "2 of 4" in line  # chunks of nothing but the fill value are not stored
+    code, stdout, _ = run("info", tmp_path / "g.zarr" / "deep" / "a", "--json")
+    assert (code, json.loads(stdout)["kind"]) == (0, "array")
+    code, stdout, stderr = run("info", tmp_path)
+    assert (code, stdout, stderr.count("\n")) == (1, "", 1)
+    assert "is not Zarr" in stderr
+
+
+def test_info_of_an_image_in_words(run: Run, tmp_path: Path) -> None:
+    run("sample", "heart", tmp_path / "x", "--size", "tiny", "--channels", 2, "--chunks", 32)
+    code, stdout, _ = run("info", tmp_path / "x")
+    assert code == 0
+    assert "z: 64 voxels of 2526.81 micrometer, 161716 in all" in stdout
+    assert "c: 2 steps\n" in stdout
+    assert "levels by mean" in stdout
+    assert "blosc-zstd:3:shuffle" in stdout
+
+
+def test_version_and_help(run: Run) -> None:
+    assert run("--version") == (0, f"enormous {enormous.__version__}\n", "")
+    code, stdout, _ = run("--help")
+    assert code == 0
+    assert "sample" in stdout
+    assert "info" in stdout
+    assert run()[0] == 2
+
+
+def test_help_loads_nothing_heavy() -> None:
+    heavy = ("numpy", "zarr", "numba", "tensorstore", "obstore", "rich", "asyncio")
+    script = (
+        "import sys, enormous.cli\n"
+        "try: enormous.cli.main(['sample', '--help'])\n"
+        f"except SystemExit: print([m for m in {heavy} if m in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == "[]\n"
