@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,6 +20,8 @@ import zarr
 import enormous
 from enormous import samples
 from enormous.cli import main
+from enormous.errors import DataError
+from enormous.samples import _stages
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -246,6 +249,7 @@ def test_info_shows_arrays_groups_and_what_is_not_zarr(run: Run, tmp_path: Path)
     assert "2 of 4" in line  # chunks of nothing but the fill value are not stored
     code, stdout, _ = run("info", tmp_path / "g.zarr" / "deep" / "a", "--json")
     assert (code, json.loads(stdout)["kind"]) == (0, "array")
+    assert run("info", tmp_path / "g.zarr", "--quiet") == (0, "", "")
     code, stdout, stderr = run("info", tmp_path)
     assert (code, stdout, stderr.count("\n")) == (1, "", 1)
     assert "is not Zarr" in stderr
@@ -259,6 +263,39 @@ def test_info_of_an_image_in_words(run: Run, tmp_path: Path) -> None:
     assert "c: 2 steps\n" in stdout
     assert "levels by mean" in stdout
     assert "blosc-zstd:3:shuffle" in stdout
+
+
+def test_the_published_scan_without_a_network_names_the_twin(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]  # free again in a moment, and nobody answers there
+    monkeypatch.setenv("ENORMOUS_DATA_URL", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    code, stdout, stderr = run("sample", "heart", tmp_path / "x.zarr", "--source", "real")
+    assert (code, stdout, stderr.count("\n")) == (1, "", 1), stderr
+    assert "enormous sample heart" in stderr
+    assert not (tmp_path / "x.zarr").exists()
+
+
+def test_progress_is_for_terminals_and_an_error_begins_a_line(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    arguments = ("sample", "sparse", tmp_path / "x", "--size", "tiny", "--chunks", 32)
+    code, _, stderr = run(*arguments, "--shards", "none", "--workers", 1)
+    assert code == 0
+    assert stderr.endswith("\rgenerate sparse: 8 of 8 blocks\n\rlevel 1: 1 of 1 blocks\n")
+    calls = iter(range(3))
+
+    def fails_later(*_: Any) -> None:
+        if next(calls) == 2:
+            raise DataError("broken")
+
+    monkeypatch.setattr(_stages, "generate_block", fails_later)
+    code, _, stderr = run(*arguments, "--overwrite", "--shards", "none", "--workers", 1)
+    assert code == 1
+    assert stderr.splitlines()[-1] == "error: broken"
 
 
 def test_version_and_help(run: Run) -> None:

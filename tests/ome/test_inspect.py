@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
+import threading
 import zipfile
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +17,7 @@ import pytest
 import zarr
 from numcodecs import LZ4, Delta
 
-from enormous import stores
+from enormous import samples, stores
 from enormous.errors import DataError, UsageError
 from enormous.ome.inspect import inspect
 
@@ -77,6 +81,32 @@ def test_label_images_of_an_image(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "i.zarr/labels/cells")
     with pytest.raises(DataError, match="labels/cells is named"):
         inspect(tmp_path / "i.zarr")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None: ...
+
+    handler = functools.partial(Quiet, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
+        thread = threading.Thread(target=http.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{http.server_port}"
+        http.shutdown()
+        thread.join()
+
+
+def test_over_http_metadata_is_read_and_sizes_are_unknown(tmp_path: Path, server: str) -> None:
+    samples.run("sparse", tmp_path / "s.zarr", size="tiny", chunks=32)
+    near, far = inspect(tmp_path / "s.zarr"), inspect(f"{server}/s.zarr")
+    assert far.images == near.images
+    assert (near.kind, far.kind) == ("label image", "label image")
+    assert near.stored
+    assert far.stored == {}
+    assert inspect(f"{server}/s.zarr/0").arrays[0].grid == near.images[0].levels[0].grid
+    with pytest.raises(DataError, match="nothing"):
+        inspect(f"{server}/nothing.zarr")
 
 
 def test_codecs_without_a_name_of_ours_are_shown_as_they_stand(tmp_path: Path) -> None:

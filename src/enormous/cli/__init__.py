@@ -88,6 +88,7 @@ def _usage(error: Exception) -> str:
 
 def _fail(message: str, code: int) -> None:
     """One line on stderr, after the traceback that was asked for."""
+    _common.Progress.end_line()
     if _common.debug:
         traceback.print_exc()
     typer.echo(f"error: {' '.join(message.split())}", err=True)

@@ -96,12 +96,23 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[str]], left: int = 
 class Progress:
     """One line on stderr that counts blocks; silent where stderr is not a terminal."""
 
+    #: Whether a line is begun that an error message must not continue.
+    line_open = False
+
     def __init__(self, quiet: bool) -> None:
         self._shown = not quiet and sys.stderr.isatty()
 
     def __call__(self, title: str, done: int, blocks: int) -> None:
         """Show that `done` of `blocks` are finished."""
         if self._shown:
-            end = "\n" if done == blocks else ""
+            Progress.line_open = done < blocks
+            end = "" if Progress.line_open else "\n"
             sys.stderr.write(f"\r{title}: {done:,} of {blocks:,} blocks{end}")
             sys.stderr.flush()
+
+    @classmethod
+    def end_line(cls) -> None:
+        """Go to a new line if one is begun."""
+        if cls.line_open:
+            sys.stderr.write("\n")
+            cls.line_open = False

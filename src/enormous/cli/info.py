@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from enormous._text import bytes_text, count_text, shape_text
-from enormous.cli._common import Debug, Json, print_json, print_table
+from enormous.cli._common import Debug, Json, Quiet, print_json, print_table
 
 if TYPE_CHECKING:
     from enormous.ome.inspect import Found, Stored
@@ -18,8 +18,11 @@ _HEAD = ("level", "dtype", "codec", "shape", "chunk", "shard", "objects", "store
 
 
 def info(
-    url: Annotated[str, typer.Argument(help="Path or URL of an image, array or group.")],
+    url: Annotated[
+        str, typer.Argument(metavar="URL", help="Path or URL of an image, array or group.")
+    ],
     json: Json = False,
+    quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Show axes, voxel sizes, levels, chunks, shards, codecs and what is stored."""
@@ -28,7 +31,11 @@ def info(
     found = inspect(url)
     if json:
         print_json(_as_dict(found))
-        return
+    elif not quiet:
+        _print(found)
+
+
+def _print(found: Found) -> None:
     typer.echo(f"{found.url}: {found.kind}, Zarr format {found.zarr_format}")
     for image in found.images:
         _print_image(image, found)

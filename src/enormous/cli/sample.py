@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 def sample(
     name: Annotated[str, typer.Argument(metavar="heart|dense|sparse", help="Which scan.")],
-    out: Annotated[str, typer.Argument(help="Where the OME-Zarr image shall be.")],
+    out: Annotated[str, typer.Argument(metavar="OUT", help="Where the OME-Zarr image shall be.")],
     size: Annotated[
         str | None,
         typer.Option(metavar="tiny|small|full", help="Longest edge 64, 200 (default) or 806."),

@@ -15,8 +15,8 @@ from typing import Literal
 from enormous.errors import UsageError
 from enormous.grid import SHARD_CHUNKS, Grid, Shape, check_new, default_layout
 
-#: An axis is halved when its voxel is shorter than this many times the shortest one. The
-#: square root of two is the fair border: beyond it, halving would make the voxel less cubic.
+#: An axis counts as finest, and is halved, when its voxel is shorter than this many times the
+#: shortest one: nearer to it than to its double. Scans are seldom isotropic to the last digit.
 FINEST = math.sqrt(2)
 
 Shards = int | Sequence[int] | Literal["none"] | None
