@@ -274,6 +274,7 @@ def test_a_book_is_recorded_once_and_again_where_its_code_changed(book):
     ("old", "new", "message"),
     [
         ("files = 2 * 2 * 2", "files = 9", r"demo.md:\d+: the cell fails: AssertionError"),
+        ("files = 2 * 2 * 2", "files = 8\n!no-such-command", "AssertionError: no such command"),
         ("files = 2 * 2 * 2", "import os; os._exit(1)", "the cell fails: Kernel died"),
         ("files = 2 * 2 * 2", 'open("x.txt", "w").close(); files = 8', "leaves behind .*x.txt"),
         ("files = 2 * 2 * 2", "import tempfile; tempfile.mkdtemp(); files = 8", "leaves behind"),

@@ -263,11 +263,9 @@ def _execute(chapter: Chapter, where: Path, scratch: Path) -> tuple[list[list[An
         on_notebook_start=lambda notebook: memory.start(_pid(kernel)),
         on_cell_execute=lambda cell, cell_index: running.append(cell_index),
     )
-    # TMPDIR for POSIX, TEMP and TMP for Windows
-    temporary = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch))
     start = time.perf_counter()
     try:
-        client.execute(cwd=str(where), env=os.environ | temporary)
+        client.execute(cwd=str(where), env=_environment(scratch))
         seconds = time.perf_counter() - start
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         line = chapter.code[running[-1]].line
@@ -282,10 +280,21 @@ def _execute(chapter: Chapter, where: Path, scratch: Path) -> tuple[list[list[An
     return [cell.outputs for cell in notebook.cells], seconds, peak
 
 
+def _environment(scratch: Path) -> dict[str, str]:
+    """Make the kernel's environment: a temporary folder of its own, and our commands found."""
+    commands = Path(sys.executable).parent  # as in an activated environment
+    path = os.pathsep.join(filter(None, (str(commands), os.environ.get("PATH", ""))))
+    # TMPDIR for POSIX, TEMP and TMP for Windows
+    return os.environ | {"PATH": path} | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch))
+
+
 def _cell(block: Block) -> Any:
+    """Make a cell; a shell command that is not found fails it, which IPython would let pass."""
     import nbformat.v4
 
-    cell = nbformat.v4.new_code_cell(block.text)  # type: ignore[no-untyped-call]
+    found = r"\1\2\n\1assert _exit_code not in (126, 127), 'no such command'"
+    code = re.sub(r"^([ \t]*)(!(?:[^\n]*\\\n)*[^\n]*)$", found, block.text, flags=re.M)
+    cell = nbformat.v4.new_code_cell(code)  # type: ignore[no-untyped-call]
     cell.metadata["tags"] = block.tags
     return cell
 
