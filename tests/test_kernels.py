@@ -42,7 +42,8 @@ def cases(draw: st.DrawFn, dtypes: list[str], few: bool = False) -> tuple[NDArra
     factors = draw(st.lists(st.sampled_from([1, 2]), min_size=ndim, max_size=ndim))
     if ndim == 4:
         factors[0] = 1
-    elements = st.integers(0, 3) if few else None
+    labels = st.booleans() if dtype.kind == "b" else st.integers(0, 3)
+    elements = labels if few else None
     block = draw(hnp.arrays(dtype, shape, elements=elements))
     order = draw(st.permutations(range(ndim)))
     return block.transpose(order), tuple(factors)
