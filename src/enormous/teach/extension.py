@@ -15,6 +15,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
@@ -40,6 +41,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", _key_execution_cache)
     app.connect("config-inited", _allow_parallel_reading)
     app.connect("builder-inited", _open_execution_cache)
+    app.connect("doctree-resolved", _drop_repeated_anchors)
     # before sphinx-external-toc, whose redirect has neither title nor language
     app.connect("build-finished", _write_redirect, priority=100)
     for part in (extension_math, extension_links, extension_givens, extension_runs):
@@ -128,6 +130,13 @@ def _allow_parallel_reading(app: Sphinx, config: Config) -> None:
         if name in app.extensions:
             app.extensions[name].parallel_read_safe = True
             app.extensions[name].parallel_write_safe = True
+
+
+def _drop_repeated_anchors(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Take off the anchors that sphinx-exercise gives to every exercise alike."""
+    for section in doctree.findall(nodes.section):
+        if section["ids"] in (["exercise-content"], ["solution-content"]):
+            section["ids"] = []
 
 
 def _write_redirect(app: Sphinx, exception: Exception | None) -> None:
