@@ -7,6 +7,7 @@ import json
 import math
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -171,6 +172,12 @@ def test_too_little_memory_is_told_with_the_way_out(tmp_path: Path) -> None:
 def test_what_certainly_does_not_fit_is_not_started(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not enough space: at least"):
         samples.run("heart", tmp_path / "x.zarr", shape=(50_000,) * 3)
+    # what is not compressed takes all of its bytes
+    free = shutil.disk_usage(tmp_path).free
+    edge = round((free / 2) ** (1 / 3)) + 100
+    options: dict[str, Any] = {"shape": (edge,) * 3, "levels": 1, "codec": "none"}
+    with pytest.raises(DataError, match="not enough space"):
+        samples.run("dense", tmp_path / "x.zarr", **options)
     assert not os.listdir(tmp_path)
 
 
@@ -184,7 +191,7 @@ def test_the_published_scan_is_copied(
     heart = replace(catalogue.describe("heart"), full_shape=SHAPE)
     monkeypatch.setitem(catalogue._SAMPLES, "heart", heart)
     monkeypatch.setitem(catalogue.SIZES, "full", max(SHAPE))
-    monkeypatch.setattr("enormous.samples.real.fetch", lambda name: tmp_path / "original")
+    monkeypatch.setattr("enormous.samples.real.fetch", lambda name, **_: tmp_path / "original")
     samples.run("heart", tmp_path / "copy", size="full", source="real", chunks=16)
     np.testing.assert_array_equal(zarr.open_group(str(tmp_path / "copy"))["0"], data)
     with pytest.raises(UsageError, match="one shape"):

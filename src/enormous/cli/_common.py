@@ -94,21 +94,22 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[str]], left: int = 
 
 
 class Progress:
-    """One line on stderr that counts blocks; silent where stderr is not a terminal."""
+    """One line on stderr that counts blocks."""
 
     #: Whether a line is begun that an error message must not continue.
     line_open = False
 
-    def __init__(self, quiet: bool) -> None:
-        self._shown = not quiet and sys.stderr.isatty()
+    @classmethod
+    def where_seen(cls, quiet: bool) -> Progress | None:
+        """None if it was not wanted or stderr is no terminal."""
+        return None if quiet or not sys.stderr.isatty() else cls()
 
     def __call__(self, title: str, done: int, blocks: int) -> None:
         """Show that `done` of `blocks` are finished."""
-        if self._shown:
-            Progress.line_open = done < blocks
-            end = "" if Progress.line_open else "\n"
-            sys.stderr.write(f"\r{title}: {done:,} of {blocks:,} blocks{end}")
-            sys.stderr.flush()
+        Progress.line_open = done < blocks
+        end = "" if Progress.line_open else "\n"
+        sys.stderr.write(f"\r{title}: {done:,} of {blocks:,} blocks{end}")
+        sys.stderr.flush()
 
     @classmethod
     def end_line(cls) -> None:

@@ -100,7 +100,7 @@ def sample(
     if dry_run:
         _print_plan(plan, json, quiet)
         return
-    written = samples.execute(plan, Progress(quiet))
+    written = samples.execute(plan, Progress.where_seen(quiet))
     if json:
         print_json(_written(written))
     elif not quiet:

@@ -80,10 +80,8 @@ def execute(plan: Plan, progress: Callable[[str, int, int], object] | None = Non
     """Execute a plan on threads; see :func:`run`."""
     began = time.perf_counter()
     out = Path(plan.out).resolve()  # a link stays, what it points to is replaced
-    certain = plan.disk_bytes if plan.codec.name == "none" else plan.write_bytes
-    ratio = _CERTAIN_RATIO.get(plan.name)
-    _output.check_space(out, certain // ratio if ratio else 0, plan.disk_bytes)
-    original = _open_original(plan) if plan.source == "real" else None
+    _output.check_space(out, _certain_bytes(plan), plan.disk_bytes)
+    original = _open_original(plan, progress is not None) if plan.source == "real" else None
     try:
         return _write(plan, out, original, progress, began)
     except MemoryError as error:
@@ -91,6 +89,14 @@ def execute(plan: Plan, progress: Callable[[str, int, int], object] | None = Non
             f"{plan.out}: out of memory: up to {bytes_text(plan.peak_bytes)} needed with "
             f"{count_text(plan.workers, 'worker')}; use fewer workers or smaller shards"
         ) from error
+
+
+def _certain_bytes(plan: Plan) -> int:
+    """Bytes below which the output cannot be."""
+    ratio = _CERTAIN_RATIO.get(plan.name)
+    if ratio is None:
+        return 0
+    return plan.disk_bytes if plan.codec.name == "none" else plan.write_bytes // ratio
 
 
 def _write(
@@ -196,7 +202,7 @@ def _finish(plan: Plan, folder: Path) -> None:
     )
 
 
-def _open_original(plan: Plan) -> Any:
+def _open_original(plan: Plan, progress: bool) -> Any:
     """Download (or find in the cache) the published scan and open it, axes as ``z, y, x``."""
     import tensorstore as ts
     import zarr
@@ -204,7 +210,7 @@ def _open_original(plan: Plan) -> Any:
     from enormous.ome.inspect import open_node
     from enormous.samples import real
 
-    location = locate(real.fetch(plan.name))
+    location = locate(real.fetch(plan.name, progress=progress))
     node = open_node(location)
     path = ""
     if isinstance(node, zarr.Group):
