@@ -327,13 +327,8 @@ def anatomy(key, pz, py, px):  # type: ignore[no-untyped-def]
     clot = FAR_MM
     if lumen < 3.0:
         # how full of clotted blood each cavity is: the right side most, as after death
-        fill = -0.10
-        if lumen > aorta - 0.01:
-            fill = 0.04
-        elif lumen > ra - 0.01:
-            fill = 0.08
-        elif lumen > rv - 0.01:
-            fill = 0.0
+        fill = 0.14 * ramp(1.5, -1.5, aorta) + 0.18 * ramp(1.5, -1.5, ra)
+        fill += 0.10 * ramp(1.5, -1.5, rv) - 0.10
         noise = gradient_noise(key + np.uint64(4), z / 18.0, y / 18.0, x / 18.0)
         fine = gradient_noise(key + np.uint64(5), z / 5.0, y / 5.0, x / 5.0)
         clot = max((-noise - 0.25 * fine - fill) * 22.0, lumen + 0.9)

@@ -34,6 +34,7 @@ from enormous.samples.heart_anatomy import (
     WALL,
     anatomy,
     displace,
+    solids,
 )
 
 #: Number of fields on the lattice: those of the anatomy, and the shade of grey.
@@ -69,7 +70,16 @@ def _shade(key, a, z, y, x):  # type: ignore[no-untyped-def]
     # crushed gel: patches with edges, of uneven density
     gel = gradient_noise(key, z / 12.0, y / 12.0, x / 12.0)
     dense = value_noise(key, z / 26.0, y / 26.0, x / 26.0)
-    return 0.3 * min(max(gel * 12.0, -1.0), 1.0) + 2.2 * dense
+    return 0.3 * min(max(gel * 12.0, -1.0), 1.0) + 3.0 * dense
+
+
+@device
+def _bin(found, z, y, x):  # type: ignore[no-untyped-def]
+    """Return what `survey` found in the bin of a point (mm)."""
+    bz = min(np.int64(z / BIN_MM), found.shape[0] - 1)
+    by = min(np.int64(y / BIN_MM), found.shape[1] - 1)
+    bx = min(np.int64(x / BIN_MM), found.shape[2] - 1)
+    return found[bz, by, bx]
 
 
 @kernel
@@ -135,10 +145,7 @@ def lattice(key, found, zs, ys, xs, centre, reach):  # type: ignore[no-untyped-d
                 dx = xs[k] - centre[1]
                 far = dy * dy + dx * dx > reach * reach
                 a = (FAR_MM, FAR_MM, FAR_MM, FAR_MM, FAR_MM, 0.0, FAR_MM)
-                bz = min(np.int64(zs[i] / BIN_MM), found.shape[0] - 1)
-                by = min(np.int64(ys[j] / BIN_MM), found.shape[1] - 1)
-                bx = min(np.int64(xs[k] / BIN_MM), found.shape[2] - 1)
-                if not far and found[bz, by, bx] > 0:
+                if not far and _bin(found, zs[i], ys[j], xs[k]) > 0:
                     a = anatomy(key, zs[i], ys[j], xs[k])
                 out[LUMEN, i, j, k] = a[LUMEN]
                 out[WALL, i, j, k] = a[WALL]
@@ -150,6 +157,42 @@ def lattice(key, found, zs, ys, xs, centre, reach):  # type: ignore[no-untyped-d
                 out[SHADE, i, j, k] = 0.0
                 if not far:
                     out[SHADE, i, j, k] = _shade(key + np.uint64(20), a, zs[i], ys[j], xs[k])
+    return out
+
+
+@kernel
+def count_structures(key, found, zs, ys, xs, centre, reach):  # type: ignore[no-untyped-def]
+    """Count the voxels whose centre lies in each chamber and in the muscle.
+
+    Parameters
+    ----------
+    key, found, zs, ys, xs, centre, reach
+        As for `lattice`, with the positions of voxels for nodes.
+
+    Returns
+    -------
+    ndarray of int64, shape (5,)
+        Left ventricle, left atrium, right atrium, right ventricle, muscle
+        (coronary vessels included).
+    """
+    out = np.zeros(5, np.int64)
+    for i in range(zs.size):
+        for j in range(ys.size):
+            dy = ys[j] - centre[0]
+            for k in range(xs.size):
+                dx = xs[k] - centre[1]
+                if dy * dy + dx * dx >= reach * reach or _bin(found, zs[i], ys[j], xs[k]) == 0:
+                    continue
+                a = anatomy(key, zs[i], ys[j], xs[k])
+                if a[CHAMBER] < 0.0:
+                    z, y, x = displace(key, zs[i], ys[j], xs[k])
+                    lumens = solids(key, z, y, x)[0]
+                    for c, lumen in enumerate((lumens[1], lumens[3], lumens[4], lumens[5])):
+                        if lumen == a[CHAMBER]:
+                            out[c] += 1
+                            break
+                elif a[WALL] < 0.0 and a[LUMEN] >= 0.0 and a[ARTERIAL] < 0.5:
+                    out[4] += 1
     return out
 
 
