@@ -18,7 +18,7 @@ from enormous.teach.source import Block, Book, Chapter, parse, read
 ROOT = Path(__file__).parents[2]
 MINIBOOK = Path(__file__).parent / "fixtures" / "minibook"
 DEMO = "book/1-first/demo.md"
-CHAPTERS = Book(ROOT).chapters
+PAGES = list({page.name: page for page in Book(ROOT).chapters + Book(ROOT).with_code}.values())
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def change(book: Book, old: str, new: str) -> Book:
 # The book itself
 
 
-@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.name)
+@pytest.mark.parametrize("chapter", PAGES, ids=lambda chapter: chapter.name)
 def test_every_chapter_keeps_the_rules(chapter):
     assert [str(finding) for finding in lint.check_chapter(chapter, ROOT)] == []
 
@@ -205,6 +205,7 @@ def test_the_fixture_keeps_every_rule(book):
         ('print(files, "files")', "import sys\nsys.path.append('.')", "code", "toolkit"),
         ('print(files, "files")', "get_ipython().run_line_magic('time')", "code", "magic"),
         ('print(files, "files")', "print(files", "syntax", "mend"),
+        ('print(files, "files")', "open('runs.json').read()", "code", "runs elsewhere"),
         ("ax.plot([0, 1], [0, 1])", "zarr.open('x')\nax.plot([0, 1], [0, 1])", "hidden", "show"),
         ("ax.plot([0, 1], [0, 1])", "assert ax\nax.plot([0, 1], [0, 1])", "hidden", "remove-cell"),
         (":tags: [nbval-ignore-output, important]", ":tags: [hide-input]", "hidden", "show"),
@@ -241,6 +242,12 @@ def test_a_chapter_that_lacks_something_is_reported(book, edit, rule, advice):
     findings = lint.check_book(Book(book.root))
     assert [f for f in findings if f.rule == rule and advice in f.advice], findings
     assert lint.main(["--root", str(book.root)]) == 1
+
+
+def test_pages_outside_the_parts_are_held_to_the_rules_about_code_only(book):
+    path = book.root / "book/reference/other.md"
+    path.write_text(path.read_text().replace('print("other")', "open('a.json')\nplt.show()"))
+    assert [f.rule for f in lint.check_book(Book(book.root))] == ["alt", "code"]
 
 
 def test_an_exception_to_the_order_of_axes_is_written_down(book):

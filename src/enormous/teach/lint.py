@@ -56,21 +56,23 @@ Found = Iterator[tuple[int, str, str]]  # line, phrase, advice
 def check_chapter(chapter: Chapter, root: Path) -> list[Finding]:
     """Return all that breaks a rule in one chapter, in order of lines.
 
-    Code that Python cannot parse is all that is reported: the other rules
-    read the code.
+    Outside the numbered parts only the rules about code apply. Code that
+    Python cannot parse is all that is reported: the other rules read the code.
     """
     path = chapter.path.relative_to(root).as_posix()
     broken = list(_syntax(chapter))
+    rules = RULES if chapter.in_part else {name: RULES[name] for name in RULES_OF_ALL_CODE}
     return sorted(
         Finding(path, line, rule, phrase, advice)
-        for rule, function in ({} if broken else RULES).items()
+        for rule, function in ({} if broken else rules).items()
         for line, phrase, advice in function(chapter)
     ) + [Finding(path, line, "syntax", phrase, advice) for line, phrase, advice in broken]
 
 
 def check_book(book: Book) -> list[Finding]:
-    """Return all that breaks a rule in the chapters of the numbered parts."""
-    return [finding for page in book.chapters for finding in check_chapter(page, book.root)]
+    """Return all that breaks a rule, in the chapters and in the other pages with code."""
+    pages = {page.name: page for page in (*book.chapters, *book.with_code)}
+    return [found for page in pages.values() for found in check_chapter(page, book.root)]
 
 
 def _measurements(chapter: Chapter) -> Found:
@@ -220,6 +222,8 @@ def _code(chapter: Chapter) -> Found:
         ):
             if wrong in block.text:
                 yield block.line, wrong, advice
+        for match in re.finditer(r"\bopen\(\s*['\"](?!/)[^'\"]*['\"]", block.text):
+            yield block.line, match[0], "its notebook runs elsewhere: take it from the toolkit"
 
 
 def _hidden(chapter: Chapter) -> Found:
@@ -257,6 +261,7 @@ RULES: dict[str, Callable[[Chapter], Found]] = {
     "code": _code,
     "hidden": _hidden,
 }
+RULES_OF_ALL_CODE = ("alt", "show", "code")
 
 
 def _section(chapter: Chapter, part: str) -> list[Block]:

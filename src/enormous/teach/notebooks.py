@@ -231,7 +231,7 @@ def _links(book: Book, chapter: Chapter, flatten: Flattener) -> str:
     source = f"{book.repository}/blob/{book.branch}/{chapter.path.relative_to(book.root)}"
     page = flatten.page_address()
     read_it = f"[read it as a page]({page}), " if page != source else ""
-    return f"*A chapter of {title}: {read_it}[see its source]({source}).*"
+    return f"*From {title}: {read_it}[see its source]({source}).*"
 
 
 def _code_metadata(block: Block) -> dict[str, Any]:

@@ -136,6 +136,11 @@ class Chapter:
         return self.name.replace("/", "-")
 
     @property
+    def in_part(self) -> bool:
+        """Whether it is a chapter proper: a page in the folder of a numbered part."""
+        return re.match(r"\d+-[^/]*/", self.name) is not None
+
+    @property
     def title(self) -> str:
         """Text of the first heading."""
         headings = (block.text for block in self.blocks if block.kind == "heading")
@@ -231,8 +236,8 @@ class Book:
 
     @property
     def chapters(self) -> list[Chapter]:
-        """The chapters proper: the pages in the folders of numbered parts."""
-        return [page for name, page in self.pages.items() if re.match(r"\d+-[^/]*/", name)]
+        """The chapters proper, in order."""
+        return [page for page in self.pages.values() if page.in_part]
 
     @cached_property
     def runs(self) -> dict[str, Any]:
