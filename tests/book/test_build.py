@@ -159,8 +159,10 @@ def test_strict_wants_a_recorded_run_and_a_notebook(book: SmallBook) -> None:
     chapter = source.read(book.root / "book/1-part/chapter.md", book.root)
     run["code_sha256"] = chapter.code_sha256
     book.write("book/reference/runs.json", json.dumps(runs))
+    book.write("_build/html/book/gone.html", "a page of a chapter that is gone")
     done = build(book.root, "strict")
     assert done.returncode == 0, done.stderr
+    assert not (book.root / "_build/html/book/gone.html").exists()
     page = book.page("1-part/chapter")
     assert re.search(r"Running</strong> 2\.3\s+s", page)
     assert re.search(r"Peak memory</strong> 1,23[45]\s+MB", page)
