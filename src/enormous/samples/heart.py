@@ -33,6 +33,7 @@ from enormous.samples.heart_scene import (
     RING_PITCH_MM,
     SHAPES,
     SLAB_MM,
+    THINNEST_VESSEL,
     TILE,
     Scene,
     Triple,
@@ -43,7 +44,7 @@ from enormous.samples.heart_scene import (
     spheres_of,
 )
 from enormous.samples.heart_truth import Truth, truth
-from enormous.samples.heart_vessels import VESSEL_WALL_MM
+from enormous.samples.heart_vessels import END_RADIUS_MM, VESSEL_WALL_MM
 
 __all__ = ["DTYPE", "SHAPES", "Truth", "block", "mask", "truth", "vessel_labels", "voxel_size"]
 
@@ -126,21 +127,27 @@ class _Tile:
         return draw.widen(lattice, *shares[2]), shares[0], shares[1]
 
     def vessels(
-        self, margin: float, labels: bool = False
+        self, margin: float, thinnest: float = 0.0, labels: bool = False
     ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-        """Return the distance to the nearest vessel (at most `margin`, mm) and its label."""
+        """Return the distance to the nearest vessel and, where wanted, its label.
+
+        The distance (mm) is at most `margin`; vessels with a radius under
+        `thinnest` (mm) are left out.
+        """
         distance = np.full(self.size, margin, np.float32)
         nearest = np.zeros(self.size if labels else (0, 0, 0), np.int32)
-        draw.draw_vessels(
-            self.scene.table, self.scene.vessels.label, self.zs, self.ys, self.xs,
-            margin, distance, nearest,
-        )  # fmt: skip
+        table, label = self.scene.table, self.scene.vessels.label
+        if thinnest > END_RADIUS_MM:
+            wide = table[:, 3] >= thinnest
+            table, label = table[wide], label[wide]
+        draw.draw_vessels(table, label, self.zs, self.ys, self.xs, margin, distance, nearest)
         return distance, nearest
 
     def clean(self, channel: int, time: int) -> NDArray[np.float32]:
         """Return the image before the scanner adds anything (grey levels)."""
         fields, planes, rows = self.fields()
-        distance, _ = self.vessels(VESSEL_WALL_MM + self.edge)
+        margin = VESSEL_WALL_MM + self.edge
+        distance, _ = self.vessels(margin, THINNEST_VESSEL * self.voxel)
         texture = np.zeros(self.size, np.float32)
         if self.voxel < FASCICLE_VOXEL_MM:
             start, table = self.scene.wall_texture()

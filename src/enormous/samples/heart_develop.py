@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from enormous.samples._field import hash_x, kernel, row_key
+from enormous.samples._field import device, hash_x, kernel, row_key
 from enormous.samples.heart_anatomy import (
     ARTERIAL,
     CHAMBER,
@@ -95,6 +95,13 @@ def compose(fields, planes, rows, distance, texture, radius, level, edge):  # ty
     return out
 
 
+@device
+def _sheet(distance, half, sharp):  # type: ignore[no-untyped-def]
+    """Return the share of a voxel within a sheet: right also where the sheet is the thinner."""
+    outer = min(max(_HALF - (distance - half) * sharp, _ZERO), _ONE)
+    return outer - min(max(_HALF - (distance + half) * sharp, _ZERO), _ONE)
+
+
 @kernel
 def _mix(row, distance, texture, radius, level, sharp, out):  # type: ignore[no-untyped-def]
     """Mix the materials along one row; each share is the part of a voxel inside a surface."""
@@ -107,11 +114,11 @@ def _mix(row, distance, texture, radius, level, sharp, out):  # type: ignore[no-
         fat = row[FAT, k]
         wall = row[WALL, k]
         inside_fat = min(max(_HALF - fat * sharp, _ZERO), _ONE)
-        skin = min(max(_HALF - (abs(fat) - _MEMBRANE) * sharp, _ZERO), _ONE)
+        skin = _sheet(abs(fat), _MEMBRANE, sharp)
         inside_wall = min(max(_HALF - wall * sharp, _ZERO), _ONE)
         inside_lumen = min(max(_HALF - row[LUMEN, k] * sharp, _ZERO), _ONE)
         inside_clot = min(max(_HALF - row[CLOT, k] * sharp, _ZERO), _ONE)
-        flap = min(max(_HALF - (np.sqrt(row[LEAFLET, k]) - _LEAF) * sharp, _ZERO), _ONE)
+        flap = _sheet(np.sqrt(row[LEAFLET, k]), _LEAF, sharp)
         in_vessel = min(max(_HALF - distance[k] * sharp, _ZERO), _ONE)
         in_vessel_wall = min(max(_HALF - (distance[k] - _VESSEL_WALL) * sharp, _ZERO), _ONE)
         part = row[ARTERIAL, k]

@@ -31,7 +31,7 @@ SHAPES: dict[str, Triple] = {
 #: Standard deviation of the detector noise, in grey levels.
 NOISE_SIGMA = 320.0
 #: Standard deviation of ring artefacts in grey levels, and their pitch in mm.
-RING_SIGMA, RING_PITCH_MM = 110.0, 0.2
+RING_SIGMA, RING_PITCH_MM = 160.0, 0.2
 #: Height (mm) of one scan of the stack along z; each has its own rings and offset.
 SLAB_MM, SLAB_SIGMA = 21.0, 90.0
 #: Radius (mm) and depth (grey levels) of the disc that the detector's offset leaves.
@@ -76,6 +76,8 @@ BINS: Triple = tuple(  # type: ignore[assignment]
 )
 #: Fascicles vanish in voxels (mm) larger than this.
 FASCICLE_VOXEL_MM = 1.3
+#: Vessels thinner than this share of a voxel do not show in an image.
+THINNEST_VESSEL = 0.2
 #: Streams of random numbers (see `_field.stream`): 1 anatomy, 2 trees, then these.
 _CALCIUM, _RINGS, _NOISE = 3, 4, 16
 
