@@ -70,6 +70,8 @@ def new_folder(out: Path, *, overwrite: bool, needs: int) -> Iterator[Path]:
         for folder in made:
             _remove_if_empty(folder)
         told = explain(error, out, needs, free)
+        if temporary.exists():
+            told = DataError(f"{temporary} could not be removed, remove it by hand ({told})")
         if told is error:
             raise
         raise told from error

@@ -74,7 +74,8 @@ def run_blocks(
     Exception
         The first that a block raised, after all others have ended.
     """
-    if workers == 1 or count == 1:
+    # Not in the main thread, where Ctrl-C would leave a write behind that still goes on
+    if (workers == 1 or count == 1) and threading.current_thread() is not threading.main_thread():
         for number in range(count):
             task(number)
             done()
