@@ -25,8 +25,9 @@ serve: env ## show the built book on this computer
 notebooks: env ## make the notebooks anew from the chapters
 	@python -m enormous.teach.notebooks
 
-record: notebooks ## run changed chapters, and record their time, memory and numbers
+record: env ## run changed chapters, record time, memory and numbers, renew the notebooks
 	@python -m enormous.teach.record
+	@python -m enormous.teach.notebooks
 
 test: lint test-unit test-book ## everything that must pass before a change lands
 

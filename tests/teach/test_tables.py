@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from enormous.teach.limits import run_limited
-from enormous.teach.tables import Table, human_bytes, human_time
+from enormous.teach.tables import Table, human_time
 
 
 def test_a_table_reads_in_a_terminal_and_in_a_page() -> None:
@@ -20,20 +20,6 @@ def test_a_table_reads_in_a_terminal_and_in_a_page() -> None:
     assert page.count('scope="col"') == 3
     assert page.count('<th scope="row">') == 2
     assert "heart &lt;full&gt;" in page
-
-
-@pytest.mark.parametrize(
-    ("n", "text"),
-    [
-        (0, "0 bytes"),
-        (999, "999 bytes"),
-        (637_775_692, "638 MB"),
-        (999.6e9, "1 TB"),
-        (2e18, "2,000 PB"),
-    ],
-)
-def test_bytes_as_people_say_them(n: float, text: str) -> None:
-    assert human_bytes(n) == text
 
 
 def test_times_as_people_say_them() -> None:

@@ -6,15 +6,20 @@ samples page, and by the slow tests, which hold the samples to these figures.
 
 from __future__ import annotations
 
+import json
 import math
+import zlib
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from enormous.codecs import Codec
+from enormous.errors import DataError
 from enormous.grid import Tiling
 from enormous.samples._pool import run_blocks, workers_or_default
-from enormous.samples.blocks import one_block
+from enormous.samples.blocks import generate, one_block
 from enormous.samples.catalogue import describe
 
 #: Array bytes / stored bytes of the published scans, at 806 x 629 x 629 uint16, chunks of 128
@@ -32,6 +37,32 @@ PUBLISHED: dict[str, dict[str, float]] = {
     "none": {"heart": 0.87, "dense": 0.87, "sparse": 0.87},
 }
 CHUNK = (128, 128, 128)
+
+#: A recorded run over all chunks of all samples; see :func:`recorded`.
+RECORD = Path(__file__).with_name("fidelity.json")
+
+
+def fingerprint(name: str) -> int:
+    """CRC-32 of the ``tiny`` sample: tells one version of a generator from another."""
+    return zlib.crc32(generate(name, "tiny").tobytes())
+
+
+def recorded(name: str) -> dict[str, float]:
+    """The ratios of a sample at ``full``, from the run that ships with the package.
+
+    Raises
+    ------
+    DataError
+        If that run was made by another version of the generator.
+    """
+    record: dict[str, Any] = json.loads(RECORD.read_text("utf-8"))[name]
+    if record["fingerprint"] != fingerprint(name):
+        raise DataError(
+            f"the recorded ratios of {name} are of another version of its generator; "
+            "record them anew: python benchmarks/samples_fidelity.py"
+        )
+    ratios: dict[str, float] = record["ratios"]
+    return ratios
 
 
 def ratios(

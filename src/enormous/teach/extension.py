@@ -25,9 +25,15 @@ from enormous.teach.extension_runs import RUNS
 
 CACHES_KEPT = 3
 PARALLEL_SAFE = ("sphinx_multitoc_numbering", "sphinx_jupyterbook_latex")
+# sphinx-togglebutton throws when a link in a folded box's title is clicked: let it be a link
+LINKS_IN_TITLES = (
+    'document.addEventListener("click", event => {'
+    'if (event.target.closest(".admonition-title a")) event.stopPropagation();}, true);'
+)
 REDIRECT = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
-<meta http-equiv="refresh" content="0; url={url}"><link rel="canonical" href="{url}"></head>
+<meta http-equiv="refresh" content="0; url={url}"><link rel="canonical" href="{url}">
+<link rel="icon" href="data:,"></head>
 <body><h1>{title}</h1><p><a href="{url}">Read the book</a></p></body></html>
 """
 
@@ -37,6 +43,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     # True in `.ci/build-book strict`: what an author may leave for later fails the build.
     app.add_config_value("enormous_strict", False, "", types=frozenset({bool}))
     _silence_thebe(app)
+    app.add_js_file(None, body=LINKS_IN_TITLES)
     app.connect("config-inited", _set_options)
     app.connect("config-inited", _key_execution_cache)
     app.connect("config-inited", _allow_parallel_reading)
@@ -92,6 +99,7 @@ def code_key(root: Path) -> str:
     """
     paths = [
         *sorted(Path(enormous.__file__).parent.rglob("*.py")),
+        *sorted(Path(enormous.__file__).parent.rglob("*.json")),
         *sorted(path for path in root.glob("book/**/*.json") if path != root / RUNS),
         *root.glob("requirements.lock"),
     ]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ASKED = "#9a3412"
+ASKED_EDGE = "#431407"
 FETCHED = "#fdba74"
 LINE = "#475569"
 FAINT = "#cbd5e1"
@@ -110,7 +111,7 @@ def draw_chunks(ax: Axes, grid: Grid, selection: Selection) -> Need:
         _draw_box(ax, fetched, FRONT, face=FETCHED, edge=LINE, chunks=grid.chunks, hatch="////")
     for run in _runs([sorted(r) for r in normalize(grid.shape, selection)]):
         asked: Box = tuple((float(first), float(last + 1)) for first, last in run)
-        _draw_box(ax, asked, FRONT, face=ASKED, edge=ASKED)
+        _draw_box(ax, asked, FRONT, face=ASKED, edge=ASKED_EDGE)
     _draw_box(ax, whole, FRONT, face="none", edge=LINE)
     _label_axes(ax, grid.shape)
     ax.set_aspect("equal")
@@ -259,7 +260,11 @@ def planes(
     widths = [extent[2], extent[2], extent[1]]
     heights = [extent[1], extent[0], extent[0]]
     fig, axes = plt.subplots(
-        1, 3, figsize=(9.3, 9.3 * max(heights) / sum(widths) + 0.75), width_ratios=widths
+        1,
+        3,
+        figsize=(9.3, 8.0 * max(heights) / sum(widths) + (1.0 if title else 0.75)),
+        width_ratios=widths,
+        layout="constrained",
     )
     options: dict[str, Any] = {"cmap": "gray"}
     if labels:
@@ -271,13 +276,13 @@ def planes(
     for ax, axis, (down, right) in zip(axes, range(3), [(1, 2), (0, 2), (0, 1)], strict=True):
         plane = np.take(volume, where[axis], axis=axis)
         ax.imshow(plane, extent=(0, extent[right], extent[down], 0), aspect="equal", **options)
+        ax.set_anchor("N")
         ax.set_title(f"{'zyx'[axis]} = {where[axis]}")
         ax.set_xlabel(f"{'zyx'[right]} ({unit})")
         ax.set_ylabel(f"{'zyx'[down]} ({unit})")
         scale_bar(ax, extent[right], extent[down], unit)
     if title:
-        fig.suptitle(title, x=0.01, ha="left")
-    fig.tight_layout()
+        fig.suptitle(title, x=0.01, ha="left", weight="bold")
     return fig
 
 

@@ -7,6 +7,7 @@ own notebook is never at risk.
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import textwrap
@@ -15,7 +16,7 @@ from enormous.errors import DataError
 
 _PREAMBLE = """
 import resource
-{imports}
+{before}
 def _data_bytes():
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmData"))
@@ -24,7 +25,7 @@ resource.setrlimit(resource.RLIMIT_DATA, (_limit, _limit))
 """
 
 
-def run_limited(code: str, megabytes: int, *, imports: str = "") -> str:
+def run_limited(code: str, megabytes: int, *, before: str = "") -> str:
     """Run Python code in a fresh process that may allocate only ``megabytes`` more.
 
     Parameters
@@ -32,9 +33,10 @@ def run_limited(code: str, megabytes: int, *, imports: str = "") -> str:
     code : str
         Python source; it may be indented.
     megabytes : int
-        Memory allowed on top of what the interpreter and ``imports`` take, in MB.
-    imports : str
-        Import lines, run before the limit is set.
+        Memory allowed on top of what the interpreter and ``before`` take, in MB.
+    before : str
+        Lines that run before the limit is set: imports, and whatever starts threads,
+        whose stacks count as memory.
 
     Returns
     -------
@@ -48,7 +50,7 @@ def run_limited(code: str, megabytes: int, *, imports: str = "") -> str:
     """
     if not sys.platform.startswith("linux"):
         raise DataError(f"a memory limit can be enforced on Linux only, not on {sys.platform}")
-    preamble = _PREAMBLE.format(imports=textwrap.dedent(imports), extra=megabytes * 10**6)
+    preamble = _PREAMBLE.format(before=textwrap.dedent(before), extra=megabytes * 10**6)
     done = subprocess.run(
         [sys.executable, "-c", preamble + textwrap.dedent(code)],
         capture_output=True,
@@ -57,4 +59,5 @@ def run_limited(code: str, megabytes: int, *, imports: str = "") -> str:
         check=False,
     )
     error = done.stderr.strip().splitlines()[-1:] if done.returncode else []
-    return "\n".join([*done.stdout.strip().splitlines(), *error])
+    plain = [re.sub(r"^[\w.]+\.(\w+:)", r"\1", line) for line in error]  # without the module
+    return "\n".join([*done.stdout.strip().splitlines(), *plain])

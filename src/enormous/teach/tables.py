@@ -9,6 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from enormous._text import bytes_text as human_bytes
+
+__all__ = ["Table", "human_bytes", "human_time"]
+
 
 class Table:
     """A table with a header row; the first column names its row.
@@ -65,15 +69,6 @@ def _text(cell: object) -> str:
     if isinstance(cell, int) or abs(cell) >= 999.5:
         return f"{cell:,.0f}"
     return f"{cell:.3g}"
-
-
-def human_bytes(n: float) -> str:
-    """Bytes in decimal units, three digits: ``638 MB``, ``1.05 TB``."""
-    units = ["bytes", "kB", "MB", "GB", "TB", "PB"]
-    while n >= 999.5 and len(units) > 1:
-        n /= 1000
-        del units[0]
-    return f"{_text(n if units[0] != 'bytes' else int(n))} {units[0]}"
 
 
 def human_time(seconds: float) -> str:
