@@ -15,7 +15,7 @@ from enormous import samples
     ("name", "options"),
     [
         ("heart", {"chunks": 16, "levels": 3}),
-        ("heart", {"channels": 2, "timepoints": 2, "levels": 2, "chunks": 32}),
+        ("heart", {"channels": 2, "timepoints": 2, "levels": 2, "chunks": 18}),
         ("dense", {"chunks": 16, "levels": 2}),
     ],
 )
