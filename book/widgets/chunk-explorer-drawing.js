@@ -4,12 +4,12 @@
 
 const chunkDrawing = (() => {
   const SVG = "http://www.w3.org/2000/svg";
-  const WIDTH = 400;
+  const WIDTH = 400; // of the viewBox
   const HEIGHT = 320;
   const MARGIN = 22;
   const DEPTH = [0.42, 0.32]; // how far a step along z moves right and up
   const CLOSEST = 2.5; // chunk borders closer than this are a grey smear, not a drawing
-  const MOST_BOXES = 400; // separate chunks drawn at most; the text says so
+  const MOST_BOXES = 400; // separate chunks, and voxels, drawn at most; the text says so
   // Which end of each axis carries the faces that are drawn: 0 low, 1 high.
   const FRONT = [0, 0, 1];
   const BACK = [1, 1, 0];
@@ -79,12 +79,14 @@ const chunkDrawing = (() => {
       Math.min((last + 1) * tile[axis], shape[axis]),
     ]);
 
+  const indexOf = (point, chunks) => point.map((i, axis) => Math.floor(i / chunks[axis]));
+
   // Chunks of single voxels, back to front, so that nearer ones cover farther ones.
   function chunksOf(points, chunks) {
     const found = new Map();
     for (const point of points) {
-      const index = point.map((i, axis) => Math.floor(i / chunks[axis]));
-      found.set(index.join(), index);
+      const index = indexOf(point, chunks);
+      found.set(String(index), index);
     }
     return [...found.values()].sort((a, b) => b[0] - a[0] || b[1] - a[1] || a[2] - b[2]);
   }
@@ -113,13 +115,12 @@ const chunkDrawing = (() => {
     name("z", [above[0] - 6, above[1] - 4], "end");
   }
 
-  // Draw into `svg`; returns { drawn, fetched } where not every fetched chunk is drawn, else null.
+  // Draw into `svg`; returns how many were drawn of how many where not all were, else null.
   function draw(svg, { layout, access }) {
     const { shape, chunks } = layout;
     const project = projection(shape);
     const whole = shape.map((n) => [0, n]);
     svg.querySelectorAll(":scope > g").forEach((old) => old.remove());
-    svg.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
     const layer = element("g", {}, svg);
     drawBox(layer, project, whole, BACK, "array", chunks);
     const box = chunkExplorer.boxOf(shape, access);
@@ -135,8 +136,11 @@ const chunkDrawing = (() => {
       const shown = found.filter((_, i) => i % step === 0);
       for (const index of shown)
         drawBox(layer, project, voxelsOf(index.map((i) => [i, i]), chunks, shape), FRONT, "fetched");
-      for (const point of points.slice(0, MOST_BOXES)) drawAsked(layer, project, point.map((i) => [i, i + 1]));
-      if (shown.length < found.length) left = { drawn: shown.length, fetched: found.length };
+      const seen = new Set(shown.map(String));
+      const inside = points.filter((point) => seen.has(String(indexOf(point, chunks)))).slice(0, MOST_BOXES);
+      for (const point of inside) drawAsked(layer, project, point.map((i) => [i, i + 1]));
+      if (shown.length < found.length || inside.length < points.length)
+        left = { chunks: [shown.length, found.length], voxels: [inside.length, points.length] };
     }
     drawBox(layer, project, whole, FRONT, "outline");
     label(layer, project, shape);

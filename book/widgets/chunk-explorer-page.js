@@ -7,7 +7,8 @@
   const { AXES, KINDS, check, grid, rows, need, seconds, withCommas, short, bytesText, timeText } = chunkExplorer;
   const $ = (id) => document.getElementById(id);
   const THREES = ["shape", "voxel", "chunk", "shard", "corner"];
-  const NOT_ASKED = 2 ** 21; // voxels of the chunks to try: 128 cubed
+  const FIELDS = { shape: "Shape, ", chunk: "Chunk, ", shard: "Shard, ", voxel: "Voxel size, " };
+  const TRIED = 2 ** 21; // voxels of a chunk to try: 128 cubed
 
   // The samples are those of enormous.samples; a test holds them to it.
   const SCAN = { shape: [806, 629, 629], itemsize: 2, chunk: [128, 128, 128], shard: null };
@@ -97,12 +98,15 @@
   // --- Answers --------------------------------------------------------------------------
 
   const shapeText = (shape) => shape.map(withCommas).join(" × ");
+  // A count that fits into a tile: exact up to a million.
+  // Short enough for a tile: 12,345 and 1.57 M.
+  const tileText = (x) => (x < 999950 ? short(x) : `${short(x / 1e6)} M`);
   const plural = (n, noun) => `${withCommas(n)} ${noun}${n === 1n ? "" : "s"}`;
 
-  function lengthText(micrometres) {
-    for (const [unit, size] of [["m", 1e6], ["mm", 1e3], ["µm", 1]])
-      if (micrometres >= size) return `${short(micrometres / size)} ${unit}`;
-    return `${short(micrometres * 1e3)} nm`;
+  function sizesText(micrometres) {
+    const largest = Math.max(...micrometres);
+    const [unit, size] = [["m", 1e6], ["mm", 1e3], ["µm", 1], ["nm", 1e-3]].find(([, one]) => largest >= one) || ["nm", 1e-3];
+    return `${micrometres.map((length) => short(length / size)).join(" × ")} ${unit}`;
   }
 
   function accessText({ kind, at, size, seed }) {
@@ -115,8 +119,8 @@
   function sentence(settings) {
     const wanted = need(settings.layout, settings.access);
     const inShards = settings.layout.shards ? ` in ${plural(wanted.objects, "shard")}` : "";
-    return `${accessText(settings.access)} wants ${bytesText(wanted.nbytes)} and fetches ${plural(wanted.chunks, "chunk")}` +
-      `${inShards}: ${bytesText(wanted.chunkBytes)}, which is ${short(wanted.amplification)} times the bytes.`;
+    return `${accessText(settings.access)}: ${bytesText(wanted.nbytes)} wanted, ${plural(wanted.chunks, "chunk")}${inShards} fetched, ` +
+      `${bytesText(wanted.chunkBytes)} unpacked. That is ${short(wanted.amplification)} times the bytes.`;
   }
 
   function fillTable(settings) {
@@ -145,23 +149,35 @@
 
   function fillTiles({ layout, access, store }) {
     const wanted = need(layout, access);
-    $("tile-amplification").textContent = `${short(wanted.amplification)} ×`;
-    $("tile-fetched").textContent = bytesText(wanted.chunkBytes);
-    $("tile-requests").textContent = withCommas(wanted.requests);
-    $("tile-time").textContent = timeText(seconds(wanted, store));
+    const whole = grid(layout);
+    const padding = (100 * Number(whole.paddedBytes - whole.nbytes)) / Number(whole.nbytes);
+    const tiles = {
+      amplification: `${tileText(wanted.amplification)} ×`,
+      wanted: bytesText(wanted.nbytes),
+      fetched: bytesText(wanted.chunkBytes),
+      time: timeText(seconds(wanted, store)).replace("minutes", "min"),
+      requests: tileText(Number(wanted.requests)),
+      objects: tileText(Number(whole.nObjects)),
+      task: bytesText(whole.shardBytes),
+      padding: `${short(padding)} %`,
+    };
+    for (const [name, text] of Object.entries(tiles)) $(`tile-${name}`).textContent = text;
   }
 
+  // What differs from the defaults of explore(): the rest would only be read, not needed.
   function pythonText({ layout, access, store }) {
     const tuple = (numbers) => `(${numbers.join(", ")})`;
+    const number = (x) => String(Number(x.toPrecision(12)));
     const parts = [tuple(layout.shape), tuple(layout.chunks), `access="${access.kind}"`];
     if (AXES.includes(access.kind)) parts.push(`at=${access.at}`);
     if (access.kind === "cube") parts.push(`at=${tuple(access.at)}`, `size=${access.size}`);
     if (access.kind === "voxels") parts.push(`size=${access.size}`, `seed=${access.seed}`);
-    parts.push(`itemsize=${layout.itemsize}`);
+    if (layout.itemsize !== 2) parts.push(`itemsize=${layout.itemsize}`);
     if (layout.shards) parts.push(`shards=${tuple(layout.shards)}`);
-    const number = (x) => String(Number(x.toPrecision(12)));
-    parts.push(`latency=${number(store.latency)}`, `bandwidth=${number(store.bandwidth)}`);
-    parts.push(`in_flight=${store.inFlight}`, `ratio=${number(store.ratio)}`);
+    if (store.latency !== FIRST.latency / 1000) parts.push(`latency=${number(store.latency)}`);
+    if (store.bandwidth !== FIRST.bandwidth * 1e6) parts.push(`bandwidth=${number(store.bandwidth / 1e6)}e6`);
+    if (store.inFlight !== FIRST.flight) parts.push(`in_flight=${store.inFlight}`);
+    if (store.ratio !== FIRST.ratio) parts.push(`ratio=${number(store.ratio)}`);
     return `from enormous.teach.explorer import explore\n\nexplore(\n    ${parts.join(",\n    ")},\n)`;
   }
 
@@ -225,7 +241,7 @@
     $("preset").value = presetNow(settings);
     const bits = layout.itemsize === 1 ? "1 byte" : `${layout.itemsize} bytes`;
     $("array-summary").textContent = `${layout.shape.every((n) => n >= 1) ? shapeText(layout.shape) : "?"}, ${bits} a voxel` +
-      (layout.shape.concat(voxel).every((n) => n > 0) ? `, ${layout.shape.map((n, i) => lengthText(n * voxel[i])).join(" × ")}` : "");
+      (layout.shape.concat(voxel).every((n) => n > 0) ? `, ${sizesText(layout.shape.map((n, i) => n * voxel[i]))}` : "");
     $("store-summary").textContent = `${$("latency").value} ms, ${$("bandwidth").value} MB/s`;
     const axis = AXES.indexOf(access.kind);
     if (axis >= 0 && layout.shape[axis] >= 1) {
@@ -240,12 +256,15 @@
     const wrong = problems(settings);
     mark(wrong, settings);
     document.body.classList.toggle("stale", wrong.length > 0);
-    if (wrong.length) return say("A field needs mending: its line says how. The numbers wait.");
+    if (wrong.length) return say(`${FIELDS[wrong[0].field] || ""}${wrong[0].message} The numbers wait.`);
     const left = chunkDrawing.draw($("drawing"), settings);
     const text = sentence(settings);
     $("drawing").setAttribute("aria-label", `A block of chunks. ${text} The fetched chunks are hatched, what is wanted is dark.`);
     $("left-out").hidden = !left;
-    if (left) $("left-out").textContent = `Drawn: ${withCommas(left.drawn)} of the ${withCommas(left.fetched)} chunks.`;
+    if (left) {
+      const [chunks, voxels] = [left.chunks, left.voxels].map(([drawn, all]) => `${withCommas(drawn)} of ${withCommas(all)}`);
+      $("left-out").textContent = `Too many to draw all: here are ${chunks} chunks and ${voxels} voxels.`;
+    }
     fillTiles(settings);
     fillTable(settings);
     $("python").textContent = pythonText(settings);
@@ -284,9 +303,9 @@
     if (!shape.every((n) => n >= 1)) return;
     const [nz, ny, nx] = shape;
     const fit = (edges) => edges.map((n, axis) => Math.min(Math.max(1, Math.round(n)), shape[axis]));
-    const edge = Math.sqrt(NOT_ASKED / nz);
+    const edge = Math.sqrt(TRIED / nz);
     const made = {
-      cubes: [128, 128, 128], slabs: [NOT_ASKED / ny / nx, ny, nx], pillars: [nz, edge, edge], tiny: [8, 8, 8],
+      cubes: [128, 128, 128], slabs: [TRIED / ny / nx, ny, nx], pillars: [nz, edge, edge], tiny: [8, 8, 8],
     }[kind];
     put("chunk", fit(made));
     if (String(fit(made)) !== String(chunks)) {
@@ -343,7 +362,10 @@
     if (!page) return;
     const main = document.querySelector("main");
     new MutationObserver(apply).observe(page, { attributes: true, attributeFilter: ["data-theme"] });
-    new ResizeObserver(() => { frameElement.style.height = `${Math.ceil(main.offsetHeight)}px`; }).observe(main);
+    new ResizeObserver(() => {
+      const borders = frameElement.offsetHeight - frameElement.clientHeight;
+      frameElement.style.height = `${main.offsetHeight + borders}px`;
+    }).observe(main);
   }
 
   follow();

@@ -127,24 +127,25 @@ const chunkExplorer = (() => {
     const { shape, chunks, shards } = layout;
     for (const [field, edges] of [["shape", shape], ["chunk", chunks], ["shard", shards || []]])
       edges.forEach((n, axis) => {
-        if (!whole(n)) say(field, `${AXES[axis]}: give a whole number from 1 to ${withCommas(MAX_EDGE)}.`, axis);
+        if (n > MAX_EDGE) say(field, `${AXES[axis]}: give at most ${withCommas(MAX_EDGE)}.`, axis);
+        else if (!whole(n)) say(field, `${AXES[axis]}: give a whole number, 1 or more.`, axis);
       });
     if (wrong.length) return wrong;
     const apart = shards ? shards.findIndex((n, axis) => n % chunks[axis] !== 0) : -1;
     if (apart >= 0) {
       const next = Math.ceil(shards[apart] / chunks[apart]) * chunks[apart];
-      say("shard", `${AXES[apart]}: ${shards[apart]} is not a multiple of the chunk; try ${next}.`, apart);
+      say("shard", `${AXES[apart]}: not a multiple of the chunk; try ${next}.`, apart);
     }
     const { kind, size, at } = access;
     const inside = (n, end) => Number.isInteger(n) && n >= 0 && n <= end;
     if (kind === "voxels") {
       if (!whole(size) || size > MAX_VOXELS)
-        say("size", `Give a whole number of voxels, from 1 to ${withCommas(MAX_VOXELS)}.`);
-      if (!inside(access.seed, 2 ** 32 - 1)) say("seed", "Give a whole number from 0 to 4,294,967,295.");
+        say("size", `Give a whole number from 1 to ${withCommas(MAX_VOXELS)}.`);
+      if (!inside(access.seed, 2 ** 32 - 1)) say("seed", "Seed: give 0 to 4,294,967,295.");
     } else if (kind === "cube") {
       const most = Math.min(...shape);
       if (!whole(size) || size > most)
-        say("size", `A cube that fits has an edge from 1 to ${withCommas(most)}.`);
+        say("size", `Give an edge from 1 to ${withCommas(most)}.`);
       else
         at.forEach((n, axis) => {
           const end = shape[axis] - size;
@@ -153,7 +154,7 @@ const chunkExplorer = (() => {
     } else if (kind !== "all") {
       const axis = AXES.indexOf(kind);
       const end = shape[axis] - 1;
-      if (!inside(at, end)) say("at", `Outside: along ${kind} the array has voxels 0 to ${withCommas(end)}.`);
+      if (!inside(at, end)) say("at", `Outside: ${kind} goes from 0 to ${withCommas(end)}.`);
     }
     return wrong;
   }
@@ -161,7 +162,12 @@ const chunkExplorer = (() => {
   // --- Numbers for people (as enormous.teach.tables writes them) ------------------------
 
   const withCommas = (n) => n.toString().replace(/\B(?=(\d{3})+$)/g, ",");
-  const three = (x) => String(Number(x.toPrecision(3)));
+
+  // Three digits, as Python's ".3g".
+  function three(x) {
+    if (x === 0 || x >= 1e-4) return String(Number(x.toPrecision(3)));
+    return x.toExponential(2).replace(/\.?0*e-(\d)$/, "e-0$1").replace(/\.?0+e/, "e");
+  }
 
   function short(x) {
     return x >= 999.5 ? withCommas(BigInt(Math.round(x))) : three(x);
