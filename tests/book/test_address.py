@@ -19,6 +19,8 @@ def test_readme_and_citation_name_the_repository_of_the_settings() -> None:
     assert f"mybinder.org/v2/gh/{NAME}/{CONFIG['repository']['branch']}" in readme
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
     assert citation["repository-code"] == ADDRESS
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert project["urls"]["Repository"] == ADDRESS
     for text in (readme, (ROOT / "CONTRIBUTING.md").read_text("utf-8")):
         assert set(re.findall(r"github\.com/([\w-]+/[\w-]+)", text)) <= {NAME}
 
