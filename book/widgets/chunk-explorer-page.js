@@ -155,7 +155,7 @@
       amplification: `${tileText(wanted.amplification)} ×`,
       wanted: bytesText(wanted.nbytes),
       fetched: bytesText(wanted.chunkBytes),
-      time: timeText(seconds(wanted, store)).replace("minutes", "min"),
+      time: timeText(seconds(wanted, store)).replace("minutes", "min").replace("hours", "h"),
       requests: tileText(Number(wanted.requests)),
       objects: tileText(Number(whole.nObjects)),
       task: bytesText(whole.shardBytes),
@@ -359,6 +359,8 @@
     };
     apply();
     dark.addEventListener("change", apply);
+    // who follows a link to settings lands here without the chapter around it
+    $("home").hidden = parent !== window || location.protocol === "file:";
     if (!page) return;
     const main = document.querySelector("main");
     new MutationObserver(apply).observe(page, { attributes: true, attributeFilter: ["data-theme"] });

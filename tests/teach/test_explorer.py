@@ -97,5 +97,15 @@ def test_what_cannot_be_is_said_in_one_line(arguments, word: str) -> None:
     with pytest.raises(UsageError, match=word) as error:
         selection_of(HEART, *arguments)
     assert "\n" not in str(error.value)
+
+
+def test_what_cannot_be_explored_is_refused() -> None:
     with pytest.raises(UsageError, match="1 or more"):
         explore(HEART, (128, 128, 128), "voxels", size=0)
+    with pytest.raises(UsageError, match="three: z, y, x"):
+        explore((64, 64), (8, 8), "voxels")
+    with pytest.raises(UsageError, match="multiple"):
+        explore(HEART, (128, 128, 128), shards=(200, 256, 256))
+    for wrong in ({"latency": -1}, {"bandwidth": 0}, {"in_flight": 0}, {"ratio": 0}):
+        with pytest.raises(UsageError, match="above 0"):
+            explore(HEART, (128, 128, 128), **wrong)

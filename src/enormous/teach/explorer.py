@@ -76,6 +76,8 @@ def explore(
     """
     import matplotlib.pyplot as plt
 
+    if len(shape) != 3:
+        raise UsageError(f"shape {shape} has {len(shape)} axes; give three: z, y, x")
     grid = Grid(tuple(shape), tuple(chunks), itemsize, tuple(shards) if shards else None)
     if access == "voxels":
         if size is not None and size < 1:
@@ -104,8 +106,6 @@ def selection_of(
     UsageError
         If there is no such access, or it is not inside the array.
     """
-    if len(shape) != 3:
-        raise UsageError(f"shape {shape} has {len(shape)} axes; give three: z, y, x")
     if access == "all":
         return (slice(None),) * 3
     if access == "cube":
@@ -158,7 +158,17 @@ def seconds(
     """Time to fetch what is needed: waiting plus sending, roughly.
 
     Chunks travel compressed, shard indexes as they are.
+
+    Raises
+    ------
+    UsageError
+        If the store is impossible: a latency below 0, or another number not above it.
     """
+    if latency < 0 or bandwidth <= 0 or in_flight < 1 or ratio <= 0:
+        raise UsageError(
+            f"latency={latency}, bandwidth={bandwidth}, in_flight={in_flight}, ratio={ratio}: "
+            "give a latency of 0 or more, and the others above 0"
+        )
     sent = need.chunk_bytes / ratio + need.index_bytes
     return need.requests / in_flight * latency + sent / bandwidth
 
