@@ -28,6 +28,7 @@ def test_short_json_breaks_only_what_does_not_fit():
         "}",
     ]
     assert all(len(line) <= 24 for line in short_json(value, 24).splitlines())
+    assert short_json({"scale": [1.5, 2, 2]}, 8).splitlines() == ["{", ' "scale": [1.5, 2, 2]', "}"]
 
 
 def test_texts_stand_beside_one_another_and_are_escaped():

@@ -19,7 +19,8 @@ def short_json(value: Any, width: int = 48) -> str:
     ----------
     value : JSON value
     width : int
-        Longest line, in characters; a key or value that is longer stays whole.
+        Longest line, in characters; a key, a value or a list of numbers that is
+        longer stays whole.
 
     Returns
     -------
@@ -30,7 +31,8 @@ def short_json(value: Any, width: int = 48) -> str:
 
 def _lines(value: Any, width: int, before: str) -> list[str]:
     flat = before + json.dumps(value, ensure_ascii=False)
-    if len(flat) <= width or not isinstance(value, dict | list) or not value:
+    numbers = isinstance(value, list) and all(isinstance(item, int | float) for item in value)
+    if len(flat) <= width or numbers or not isinstance(value, dict | list) or not value:
         return [flat]
     if isinstance(value, dict):
         ends, items = "{}", [(f"{json.dumps(key)}: ", item) for key, item in value.items()]
@@ -61,7 +63,7 @@ class Beside:
     def _repr_html_(self) -> str:
         boxes = "".join(
             f'<div style="flex:1 1 19rem;min-width:0"><strong>{escape(title)}</strong>'
-            f'<pre style="overflow-x:auto;font-size:0.82em" tabindex="0">{escape(text)}</pre></div>'
+            f'<pre style="overflow-x:auto;font-size:0.75em" tabindex="0">{escape(text)}</pre></div>'
             for title, text in self.texts.items()
         )
         return f'<div style="display:flex;flex-wrap:wrap;gap:0 1rem">{boxes}</div>'
