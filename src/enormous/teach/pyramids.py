@@ -66,4 +66,4 @@ class Beside:
             f'<pre style="overflow-x:auto;font-size:0.75em" tabindex="0">{escape(text)}</pre></div>'
             for title, text in self.texts.items()
         )
-        return f'<div style="display:flex;flex-wrap:wrap;gap:0 1rem">{boxes}</div>'
+        return f'<div class="beside" style="display:flex;flex-wrap:wrap;gap:0 1rem">{boxes}</div>'
