@@ -114,7 +114,9 @@ const chunkExplorer = (() => {
   // chunks compress. Indexes are sent as they are.
   function seconds(wanted, { latency, bandwidth, inFlight, ratio }) {
     const bytes = Number(wanted.chunkBytes) / ratio + Number(wanted.indexBytes);
-    return (Number(wanted.requests) / inFlight) * latency + bytes / bandwidth;
+    const atOnce = BigInt(inFlight);
+    const rounds = (wanted.requests + atOnce - 1n) / atOnce;
+    return Number(rounds) * latency + bytes / bandwidth;
   }
 
   // --- What cannot be -------------------------------------------------------------------

@@ -245,7 +245,8 @@ def test_info_shows_arrays_groups_and_what_is_not_zarr(run: Run, tmp_path: Path)
     assert code == 0
     assert "group, Zarr format 3" in stdout
     (line,) = [line for line in stdout.splitlines() if line.startswith("deep/a")]
-    assert line.split()[1:4] == ["float32", "zstd:0", "8×8"]
+    assert line.split()[1:3] == ["8×8", "4×4"]
+    assert "  float32, zstd:0\n" in stdout
     assert "2 of 4" in line  # chunks of nothing but the fill value are not stored
     code, stdout, _ = run("info", tmp_path / "g.zarr" / "deep" / "a", "--json")
     assert (code, json.loads(stdout)["kind"]) == (0, "array")
@@ -262,7 +263,18 @@ def test_info_of_an_image_in_words(run: Run, tmp_path: Path) -> None:
     assert "z: 64 voxels of 2526.81 micrometer, 161716 in all" in stdout
     assert "c: 2 steps\n" in stdout
     assert "levels by mean" in stdout
-    assert "blosc-zstd:3:shuffle" in stdout
+    assert "  uint16, blosc-zstd:3:shuffle\n" in stdout
+    assert max(map(len, stdout.splitlines()[1:])) <= 80
+
+
+def test_info_names_what_differs_from_array_to_array_in_the_table(run: Run, tmp_path: Path) -> None:
+    group = zarr.create_group(tmp_path / "g.zarr")
+    for dtype in ("uint8", "float32"):
+        group.create_array(dtype, shape=(4,), chunks=(2,), dtype=dtype)
+    _, stdout, _ = run("info", tmp_path / "g.zarr")
+    rows = [line.split() for line in stdout.splitlines() if line.startswith(("uint8", "float32"))]
+    assert sorted(row[:2] for row in rows) == [["float32", "float32"], ["uint8", "uint8"]]
+    assert "  zstd:0\n" in stdout
 
 
 def test_the_published_scan_without_a_network_names_the_twin(

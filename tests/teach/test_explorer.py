@@ -75,10 +75,11 @@ def test_time_is_waiting_plus_sending() -> None:
     need = Grid((160, 160, 160), (16, 16, 16), 2).need((ALL, ALL, 5))
     assert need.chunks == 100
     sent = 100 * 16**3 * 2 / 2.0
-    assert seconds(need, 0.1, 1e6, 4, 2.0) == pytest.approx(100 / 4 * 0.1 + sent / 1e6)
+    assert seconds(need, 0.1, 1e6, 4, 2.0) == pytest.approx(25 * 0.1 + sent / 1e6)
     sharded = Grid((160, 160, 160), (16, 16, 16), 2, (32, 32, 32)).need((ALL, ALL, 5))
     assert sharded.index_bytes == 25 * (8 * 16 + 4)
-    expected = 125 / 4 * 0.1 + (sent + sharded.index_bytes) / 1e6
+    rounds = 32  # 125 requests, 4 at once
+    expected = rounds * 0.1 + (sent + sharded.index_bytes) / 1e6
     assert seconds(sharded, 0.1, 1e6, 4, 2.0) == pytest.approx(expected)
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from enormous.ome.read import Image, StoredLevel
 
 _HEAD = ("level", "dtype", "codec", "shape", "chunk", "shard", "objects", "stored", "ratio")
+_SAID_ONCE = (1, 2)  # dtype and codec: above the table where all levels agree, as they mostly do
 
 
 def info(
@@ -43,7 +44,7 @@ def _print(found: Found) -> None:
         typer.echo(f"label image labels/{name}")
         _print_image(image, found, f"labels/{name}/")
     if found.arrays:
-        print_table(_HEAD, [_row(array, found.stored.get(array.path)) for array in found.arrays], 3)
+        _print_levels([_row(array, found.stored.get(array.path)) for array in found.arrays])
 
 
 def _print_image(image: Image, found: Found, prefix: str = "") -> None:
@@ -52,8 +53,17 @@ def _print_image(image: Image, found: Found, prefix: str = "") -> None:
     typer.echo(f"OME-Zarr {image.version or 'of no stated version'}{name}{method}")
     for number, axis in enumerate(image.axes):
         typer.echo(f"  {_axis_text(axis, number, image)}")
-    rows = [_row(level, found.stored.get(prefix + level.path)) for level in image.levels]
-    print_table(_HEAD, rows, 3)
+    _print_levels([_row(level, found.stored.get(prefix + level.path)) for level in image.levels])
+
+
+def _print_levels(rows: list[tuple[str, ...]]) -> None:
+    """Print a table that fits into 80 columns where numbers are of a usual length."""
+    once = [i for i in _SAID_ONCE if len({row[i] for row in rows}) == 1]
+    if once:
+        typer.echo("  " + ", ".join(rows[0][i] for i in once))
+    kept = [i for i in range(len(_HEAD)) if i not in once]
+    table = [[row[i] for i in kept] for row in rows]
+    print_table([_HEAD[i] for i in kept], table, 3 - len(once))
 
 
 def _axis_text(axis: Axis, number: int, image: Image) -> str:
@@ -75,10 +85,17 @@ def _row(level: StoredLevel, stored: Stored | None) -> tuple[str, ...]:
         shape_text(level.shape) or "()",
         shape_text(level.chunks),
         shape_text(level.shards) if level.shards else "none",
-        f"{stored.objects:,} of {most:,}" if stored else f"? of {most:,}",
+        _objects_text(stored.objects if stored else None, most),
         bytes_text(stored.nbytes) if stored else "?",
         f"{level.grid.nbytes / stored.nbytes:.2f}" if stored and stored.nbytes else "-",
     )
+
+
+def _objects_text(stored: int | None, most: int) -> str:
+    """Objects there are; and how many there could be, if they are fewer or not known."""
+    if stored == most:
+        return f"{most:,}"
+    return f"{'?' if stored is None else f'{stored:,}'} of {most:,}"
 
 
 def _as_dict(found: Found) -> dict[str, Any]:

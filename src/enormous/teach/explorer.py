@@ -155,7 +155,7 @@ def seconds(
     in_flight: int = 16,
     ratio: float = 1.8,
 ) -> float:
-    """Time to fetch what is needed: waiting plus sending, roughly.
+    """Time to fetch what is needed: rounds of waiting plus sending, roughly.
 
     Chunks travel compressed, shard indexes as they are.
 
@@ -170,7 +170,8 @@ def seconds(
             "give a latency of 0 or more, and the others above 0"
         )
     sent = need.chunk_bytes / ratio + need.index_bytes
-    return need.requests / in_flight * latency + sent / bandwidth
+    rounds = -(-need.requests // in_flight)
+    return rounds * latency + sent / bandwidth
 
 
 def table(grid: Grid, need: Need, time: float) -> Table:
