@@ -142,3 +142,50 @@ def test_what_is_not_zarr_is_told_in_one_line(tmp_path: Path) -> None:
         with pytest.raises(kind, match=name) as told:
             inspect(tmp_path / name)
         assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("zarr_format", "encoding"),
+    [
+        (2, {"name": "v2", "separator": "."}),
+        (2, {"name": "v2", "separator": "/"}),
+        (3, {"name": "default", "separator": "/"}),
+        (3, {"name": "default", "separator": "."}),
+        (3, {"name": "v2", "separator": "."}),
+    ],
+)
+def test_chunks_are_told_from_files_that_no_reader_asks_for(tmp_path, zarr_format, encoding):
+    array = zarr.create_array(
+        tmp_path / "a",
+        shape=(4, 4),
+        chunks=(2, 2),
+        dtype="u1",
+        zarr_format=zarr_format,
+        chunk_key_encoding=encoding,
+    )
+    array[:] = 1
+    (tmp_path / "a" / "0-1").write_bytes(b"x")
+    (stored,) = inspect(tmp_path / "a").stored.values()
+    assert (stored.objects, stored.stray) == (4, 1)
+
+
+def test_a_wrong_separator_shows_as_strays(tmp_path):
+    array = zarr.create_array(
+        tmp_path / "a", shape=(4, 4), chunks=(2, 2), dtype="u1", zarr_format=2,
+        chunk_key_encoding={"name": "v2", "separator": "/"},
+    )  # fmt: skip
+    array[:] = 1
+    metadata = tmp_path / "a" / ".zarray"
+    metadata.write_text(metadata.read_text().replace('"/"', '"."'))
+    (stored,) = inspect(tmp_path / "a").stored.values()
+    assert (stored.objects, stored.nbytes, stored.stray) == (0, 0, 4)
+
+
+def test_an_array_without_axes_has_one_chunk(tmp_path):
+    for zarr_format in (2, 3):
+        array = zarr.create_array(
+            tmp_path / str(zarr_format), shape=(), dtype="u1", zarr_format=zarr_format
+        )
+        array[...] = 7
+        (stored,) = inspect(tmp_path / str(zarr_format)).stored.values()
+        assert (stored.objects, stored.stray) == (1, 0)

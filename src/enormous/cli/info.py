@@ -44,7 +44,7 @@ def _print(found: Found) -> None:
         typer.echo(f"label image labels/{name}")
         _print_image(image, found, f"labels/{name}/")
     if found.arrays:
-        _print_levels([_row(array, found.stored.get(array.path)) for array in found.arrays])
+        _print_levels({array.path: array for array in found.arrays}, found)
 
 
 def _print_image(image: Image, found: Found, prefix: str = "") -> None:
@@ -53,17 +53,25 @@ def _print_image(image: Image, found: Found, prefix: str = "") -> None:
     typer.echo(f"OME-Zarr {image.version or 'of no stated version'}{name}{method}")
     for number, axis in enumerate(image.axes):
         typer.echo(f"  {_axis_text(axis, number, image)}")
-    _print_levels([_row(level, found.stored.get(prefix + level.path)) for level in image.levels])
+    _print_levels({prefix + level.path: level for level in image.levels}, found)
 
 
-def _print_levels(rows: list[tuple[str, ...]]) -> None:
+def _print_levels(levels: dict[str, StoredLevel], found: Found) -> None:
     """Print a table that fits into 80 columns where numbers are of a usual length."""
+    rows = [_row(level, found.stored.get(path)) for path, level in levels.items()]
     once = [i for i in _SAID_ONCE if len({row[i] for row in rows}) == 1]
     if once:
         typer.echo("  " + ", ".join(rows[0][i] for i in once))
     kept = [i for i in range(len(_HEAD)) if i not in once]
     table = [[row[i] for i in kept] for row in rows]
     print_table([_HEAD[i] for i in kept], table, 3 - len(once))
+    for path in levels:
+        if path in found.stored and found.stored[path].stray:
+            files = count_text(found.stored[path].stray, "file")
+            typer.echo(
+                f"warning: {path or found.url}: {files} with names that no reader of this array "
+                "asks for; check its chunk separator"
+            )
 
 
 def _axis_text(axis: Axis, number: int, image: Image) -> str:
@@ -134,6 +142,7 @@ def _level(level: StoredLevel, stored: Stored | None) -> dict[str, Any]:
         "bytes": level.grid.nbytes,
         "objects_at_most": level.grid.n_objects,
         "objects": stored.objects if stored else None,
+        "stray_files": stored.stray if stored else None,
         "stored_bytes": stored.nbytes if stored else None,
         "ratio": level.grid.nbytes / stored.nbytes if stored and stored.nbytes else None,
     }

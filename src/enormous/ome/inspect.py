@@ -6,8 +6,9 @@ Called by ``enormous info``. Reads metadata and lists files; opens no data.
 from __future__ import annotations
 
 import os
+import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,10 +32,14 @@ _KINDS = {
 
 @dataclass(frozen=True)
 class Stored:
-    """What an array takes: data objects (chunks or shards) and their bytes."""
+    """What an array takes: data objects (chunks or shards) and their bytes.
+
+    `stray` files lie beside them under names that no reader of this array asks for.
+    """
 
     objects: int
     nbytes: int
+    stray: int = 0
 
 
 @dataclass(frozen=True)
@@ -87,14 +92,15 @@ def inspect(url: str | os.PathLike[str] | Location) -> Found:
     node = open_node(location)
     if isinstance(node, zarr.Array):
         array = describe_array(node)
-        stored = _stored(location, ("",))
+        stored = _stored(location, {"": array})
         return Found(location.url, "array", array.zarr_format, (), (array,), (), stored)
     images = read_images(node, location.url)
     arrays = () if images else tuple(_arrays_below(location, node))
     labels = tuple(_labels(location, node, images))
-    paths = [level.path for image in images for level in image.levels]
-    paths += [array.path for array in arrays]
-    paths += [f"labels/{name}/{level.path}" for name, label in labels for level in label.levels]
+    by_path = {level.path: level for image in images for level in image.levels}
+    by_path |= {array.path: array for array in arrays}
+    for name, label in labels:
+        by_path |= {f"labels/{name}/{level.path}": level for level in label.levels}
     return Found(
         location.url,
         _kind(node, images),
@@ -102,7 +108,7 @@ def inspect(url: str | os.PathLike[str] | Location) -> Found:
         images,
         arrays,
         labels,
-        _stored(location, tuple(paths)),
+        _stored(location, by_path),
     )
 
 
@@ -167,28 +173,46 @@ def _arrays_below(location: Location, group: zarr.Group) -> Iterator[StoredLevel
             yield describe_array(node, path)
 
 
-def _stored(location: Location, paths: tuple[str, ...]) -> dict[str, Stored]:
-    """Objects and bytes below each path; the file names alone tell data from metadata."""
+def _stored(location: Location, arrays: Mapping[str, StoredLevel]) -> dict[str, Stored]:
+    """Objects and bytes below each path; names tell chunks from metadata and from strays."""
     if location.kind == "http":
         return {}
     if location.kind == "file":
-        return {path: _total(_walk(os.path.join(location.base, path))) for path in paths}
+        return {
+            path: _total(_walk(os.path.join(location.base, path)), array)
+            for path, array in arrays.items()
+        }
     sizes = dict(_listing(location))
     return {
-        path: _total((k, n) for k, n in sizes.items() if not path or k.startswith(f"{path}/"))
-        for path in paths
+        path: _total(
+            (
+                (key.removeprefix(f"{path}/"), n)
+                for key, n in sizes.items()
+                if not path or key.startswith(f"{path}/")
+            ),
+            array,
+        )
+        for path, array in arrays.items()
     }
 
 
-def _total(sizes: Iterator[tuple[str, int]]) -> Stored:
-    data = [n for key, n in sizes if key.rpartition("/")[2] not in _METADATA]
-    return Stored(len(data), sum(data))
+def _total(sizes: Iterable[tuple[str, int]], array: StoredLevel) -> Stored:
+    is_chunk = re.compile(array.chunk_key).fullmatch
+    objects = nbytes = stray = 0
+    for key, n in sizes:
+        if is_chunk(key):
+            objects, nbytes = objects + 1, nbytes + n
+        elif key.rpartition("/")[2] not in _METADATA:
+            stray += 1
+    return Stored(objects, nbytes, stray)
 
 
 def _walk(folder: str) -> Iterator[tuple[str, int]]:
     for parent, _, names in os.walk(folder):
+        below = os.path.relpath(parent, folder).replace(os.sep, "/")
+        prefix = "" if below == "." else f"{below}/"
         for name in names:
-            yield name, os.path.getsize(os.path.join(parent, name))
+            yield prefix + name, os.path.getsize(os.path.join(parent, name))
 
 
 def _listing(location: Location) -> Iterator[tuple[str, int]]:

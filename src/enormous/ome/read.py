@@ -7,6 +7,7 @@ nothing, so do we.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,8 @@ class StoredLevel:
     zarr_format : int
     fill_value : object
         What a chunk that is not stored consists of.
+    chunk_key : str
+        A regular expression that the names of its chunks or shards fit, below `path`.
     scale, translation : tuple of float or None
         Voxel size and centre of voxel 0, in the units of the axes.
     """
@@ -53,6 +56,7 @@ class StoredLevel:
     codec: str
     zarr_format: int
     fill_value: object
+    chunk_key: str
     scale: tuple[float, ...] | None = None
     translation: tuple[float, ...] | None = None
 
@@ -237,9 +241,24 @@ def describe_array(
         codec=codec_name(stored, array.dtype.itemsize),
         zarr_format=array.metadata.zarr_format,
         fill_value=array.fill_value,
+        chunk_key=chunk_key_pattern(stored, len(array.shape)),
         scale=scale,
         translation=translation,
     )
+
+
+def chunk_key_pattern(stored: Mapping[str, Any], ndim: int) -> str:
+    """A regular expression for the names of an array's chunks, from its metadata."""
+    if stored["zarr_format"] == 2:
+        separator, default = stored.get("dimension_separator") or ".", False
+    else:
+        encoding = stored["chunk_key_encoding"]
+        default = encoding["name"] == "default"
+        separator = encoding.get("configuration", {}).get("separator", "/" if default else ".")
+    numbers = re.escape(separator).join(["[0-9]+"] * ndim)
+    if default:
+        return f"c{re.escape(separator)}{numbers}" if ndim else "c"
+    return numbers or "0"
 
 
 def codec_name(stored: Mapping[str, Any], itemsize: int) -> str:
