@@ -1,4 +1,4 @@
-# The whole project in a few words: `make` lists them. Every target makes .venv first if need be.
+# The whole project in a few words: `make` lists them. What needs .venv makes it first.
 SHELL := /bin/bash
 VENV ?= .venv
 export VENV
