@@ -270,6 +270,17 @@ def test_a_zip_inside_an_array_is_refused(tmp_path: Path) -> None:
         check_new(tmp_path / "0" / "new.zip")
 
 
+def test_a_link_into_an_array_is_refused(tmp_path: Path) -> None:
+    write(locate(tmp_path), "0")
+    targets = {"array": "0", "chunks": "0/c", "new": "0/new", "new.zip": "0/new.zip"}
+    for name, target in targets.items():
+        (tmp_path / name).symlink_to(tmp_path / target)
+    for out in (*targets, "array/out", "chunks/out", "new/out", "chunks/out.zip"):
+        for overwrite in (False, True):
+            with pytest.raises(UsageError, match="an existing Zarr array"):
+                check_new(tmp_path / out, overwrite)
+
+
 def test_folders_files_and_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "empty").mkdir()
     check_new(tmp_path / "empty")

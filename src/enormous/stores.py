@@ -7,6 +7,7 @@ writes. Kinds: a folder (or any path), ``memory://name`` (this process only),
 a zip archive, ``http(s)://`` (read only).
 """
 
+import errno
 import json
 import os
 import re
@@ -268,19 +269,26 @@ def check_new(url: "str | os.PathLike[str] | Location", overwrite: bool = False)
     Raises
     ------
     UsageError
-        If it cannot be written, exists, or is or lies inside an existing Zarr array
-        (`overwrite` does not allow this: it would leave an image without that level).
+        If it cannot be written, exists, or is or lies inside an existing Zarr array,
+        links followed (`overwrite` does not allow this: it would leave an image without
+        that level).
     """
     location = locate(url)
     if location.kind == "http":
         raise UsageError(f"{location.url} can only be read: choose a folder for the output")
-    for above in (location, *_parents(location)):
+    real = location
+    if location.kind in ("file", "zip"):  # no link may lead into an array either
+        real = locate(os.path.realpath(location.base))
+    checked = [location, *_parents(location)]
+    checked += [real, *_parents(real)] if real.base != location.base else []
+    for above in checked:
         if _is_array(above):
             relation = "is" if above == location else f"lies inside {above.url},"
+            relation = f"is a link to {above.url}," if above == real != location else relation
             raise UsageError(
                 f"{location.url} {relation} an existing Zarr array: choose another output"
             )
-        if above != location and above.kind == "file" and os.path.isfile(above.base):
+        if above not in (location, real) and above.kind == "file" and os.path.isfile(above.base):
             raise UsageError(
                 f"{location.url} lies below a file, {above.url}: choose another output"
             )
@@ -380,10 +388,14 @@ def _read(location: Location, name: str) -> bytes | None:
         return None if store is None else bytes(store.get(key).bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        if error.errno == errno.ELOOP:  # a link that leads to itself
+            return None
+        raise
 
 
 def _zip_names(path: str) -> frozenset[str]:
-    if not os.path.lexists(path):
+    if not os.path.exists(path):  # or a link to nothing
         return frozenset()
     try:
         with zipfile.ZipFile(path) as archive:

@@ -6,7 +6,7 @@ import itertools
 import json
 import math
 import os
-import resource
+import re
 import shutil
 import subprocess
 import sys
@@ -134,17 +134,103 @@ def test_an_output_is_replaced_only_when_asked_and_complete(tmp_path: Path) -> N
     assert os.listdir(tmp_path) == ["image.zarr"]
 
 
-def test_other_peoples_folders_are_never_replaced(tmp_path: Path) -> None:
+def group_of_arrays(folder: Path, zarr_format: Any) -> zarr.Group:
+    group = zarr.create_group(folder, zarr_format=zarr_format)
+    group.create_array("mine", data=np.ones((4, 4)))
+    return group
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_other_peoples_folders_are_never_replaced(tmp_path: Path, zarr_format: int) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
     samples.run("sparse", photos, shape=SHAPE)  # an empty folder is nobody's
-    other = tmp_path / "other"
-    other.mkdir()
+    other, attributes, thesis = (tmp_path / name for name in ("other", "attributes", "thesis"))
+    for folder in (other, attributes, thesis):
+        folder.mkdir()
     (other / "wedding.jpg").write_bytes(b"1")
-    for out in (other, other / "wedding.jpg", photos / "0", photos / "0" / "new"):
+    (attributes / ".zattrs").write_text('{"multiscales": [{"datasets": []}]}')
+    (attributes / "thesis.tex").write_text("years")
+    group_of_arrays(tmp_path / "group", zarr_format)
+    (tmp_path / "group" / "notes.txt").write_text("days")
+    (thesis / "zarr.json").write_text("{")
+    (thesis / "thesis.tex").write_text("years")
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    arrays = (photos / "0", photos / "0" / "new", tmp_path / "group" / "mine")
+    for out in (other, other / "wedding.jpg", attributes, tmp_path / "group", thesis, *arrays):
         with pytest.raises(UsageError):
             samples.run("sparse", out, shape=SHAPE, overwrite=True)
-    assert (other / "wedding.jpg").exists()
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_an_image_is_replaced_unless_something_else_is_in_it(
+    tmp_path: Path, zarr_format: int
+) -> None:
+    out = tmp_path / "image.zarr"
+
+    def make() -> None:
+        samples.run("sparse", out, shape=SHAPE, chunks=16, zarr_format=zarr_format, overwrite=True)
+
+    make()
+    foreign = ("notes.txt", "0/notes.txt", "mine/c/0", "labels/a.csv", "labels/x/0", "0/c/0.tif")
+    for name in foreign:
+        path = out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"years")
+        with pytest.raises(UsageError, match=re.escape(f"holds {name}")):
+            make()
+        path.unlink()
+    (out / "0" / "link").symlink_to(tmp_path)
+    with pytest.raises(UsageError, match="holds 0/link"):
+        make()
+    (out / "0" / "link").unlink()
+    samples.run("dense", out / "labels" / "cells", shape=SHAPE, zarr_format=zarr_format)
+    zarr.create_group(out / "labels", zarr_format=zarr_format, attributes={"labels": ["cells"]})
+    make()  # its labels go with it
+    assert not (out / "labels").exists()
+    assert os.listdir(tmp_path) == ["image.zarr"]
+
+
+def test_what_appears_during_a_run_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "image.zarr"
+    samples.run("sparse", out, shape=SHAPE)
+    monkeypatch.setattr(
+        _stages, "generate_block", lambda *_: (out / "thesis.tex").write_text("years")
+    )
+    with pytest.raises(UsageError, match=r"holds thesis\.tex"):
+        samples.run("dense", out, shape=SHAPE, overwrite=True)
+    assert (out / "thesis.tex").exists()
+    assert os.listdir(tmp_path) == ["image.zarr"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_no_link_leads_into_an_array(tmp_path: Path, overwrite: bool) -> None:
+    samples.run("sparse", tmp_path / "image.zarr", shape=SHAPE)
+    array = tmp_path / "image.zarr" / "0"
+    for name, target in (
+        ("whole", array),
+        ("chunks", array / "c"),
+        ("dangling", array / "new.zarr"),
+        ("loop", tmp_path / "loop"),
+    ):
+        (tmp_path / name).symlink_to(target)
+    before = sorted(tmp_path.rglob("*"))
+    for out in ("whole", "chunks", "dangling", "loop", "whole/new.zarr", "chunks/new.zarr"):
+        with pytest.raises(UsageError):
+            samples.run("sparse", tmp_path / out, shape=SHAPE, overwrite=overwrite)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_link_stays_and_its_target_is_written(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "far" / "image.zarr")
+    for overwrite in (False, True):
+        samples.run("sparse", tmp_path / "link", shape=SHAPE, overwrite=overwrite)
+        assert (tmp_path / "link").is_symlink()
+        assert sorted(os.listdir(tmp_path)) == ["far", "link"]
+        assert os.listdir(tmp_path / "far") == ["image.zarr"]
 
 
 def test_a_failure_leaves_no_folders_that_were_made_for_it(tmp_path: Path) -> None:
@@ -267,4 +353,3 @@ def test_a_sample_larger_than_memory_is_written_within_what_the_plan_says(tmp_pa
         "sparse", shape=first.shape, origin=(512, 0, 0), block=(1, 512, 512)
     )
     np.testing.assert_array_equal(first[512:513], expected)
-    assert resource.getrlimit(resource.RLIMIT_DATA)[0] == resource.RLIM_INFINITY

@@ -7,15 +7,19 @@ the name that was asked for, and on any failure nothing is left.
 from __future__ import annotations
 
 import errno
+import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from enormous._text import bytes_text
 from enormous.errors import DataError, EnormousError, UsageError
+from enormous.ome.read import ome_attributes
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # tensorstore reports the system's words in a ValueError of its own
@@ -24,6 +28,10 @@ _DENIED_WORDS = tuple(
     os.strerror(code).lower() for code in (errno.EACCES, errno.EPERM, errno.EROFS)
 )
 
+_METADATA = frozenset({"zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"})
+# the names of chunks and shards under every chunk key encoding and separator
+_CHUNK_KEY = re.compile(r"c|(c[/.])?[0-9]+([/.][0-9]+)*")
+
 
 def check_replaceable(out: Path) -> None:
     """Refuse to replace what is not ours to replace, overwriting or not.
@@ -31,13 +39,89 @@ def check_replaceable(out: Path) -> None:
     Raises
     ------
     UsageError
-        If OUT is a file, or a folder of anything but a Zarr image.
+        If OUT is a file, or a folder that is neither empty nor an OME-Zarr image, or
+        an image with any file below it that is not of its own levels and labels.
     """
-    if out.is_file():
+    if os.path.lexists(out) and not out.is_dir():
         raise UsageError(f"{out} is a file; choose another output")
-    marks = ("zarr.json", ".zgroup", ".zattrs")
-    if out.is_dir() and any(out.iterdir()) and not any((out / mark).exists() for mark in marks):
-        raise UsageError(f"{out} is a folder of other things, not a Zarr image; choose another")
+    if not out.is_dir() or not any(out.iterdir()):
+        return
+    if _multiscales(out) is None:
+        raise UsageError(
+            f"{out} is a folder of other things, not an OME-Zarr image; choose another"
+        )
+    foreign = next(_foreign(out), None)
+    if foreign is not None:
+        raise UsageError(
+            f"{out} holds {os.path.relpath(foreign, out)}, which is no part of the image and would "
+            "be lost; move it away or choose another output"
+        )
+
+
+def _multiscales(folder: Path) -> Any:
+    """What the metadata of an image's group lists; None if it is not one."""
+    v3 = (folder / "zarr.json").is_file()
+    if not v3 and not (folder / ".zgroup").is_file():
+        return None
+    try:
+        found = json.loads((folder / ("zarr.json" if v3 else ".zattrs")).read_bytes())
+        if v3:
+            found = found["attributes"] if found["node_type"] == "group" else {}
+        return ome_attributes(found).get("multiscales")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None  # not an image that anyone could open
+
+
+def _foreign(image: Path) -> Iterator[str]:
+    """Everything below an image that is neither its metadata, its levels nor its labels."""
+    levels = set()
+    for entry in _multiscales(image) or ():
+        for dataset in entry.get("datasets", ()) if isinstance(entry, dict) else ():
+            if isinstance(dataset, dict):
+                levels.add(os.path.normpath(image / str(dataset.get("path"))))
+    yield from _foreign_below(image, levels, image / "labels")
+
+
+def _foreign_below(folder: Path, levels: set[str], labels: Path | None) -> Iterator[str]:
+    """As :func:`_foreign`, for a group inside an image: the paths of its levels are known."""
+    for entry in os.scandir(folder):
+        below = Path(entry.path)
+        if entry.is_file(follow_symlinks=False) and entry.name in _METADATA:
+            continue
+        if not entry.is_dir(follow_symlinks=False):
+            yield entry.path
+        elif entry.path in levels:
+            yield from _foreign_in_array(below)
+        elif below == labels:
+            yield from _foreign_in_labels(below)
+        elif any(level.startswith(entry.path + os.sep) for level in levels):
+            yield from _foreign_below(below, levels, None)
+        else:
+            yield from _files(below)
+
+
+def _foreign_in_labels(folder: Path) -> Iterator[str]:
+    for entry in os.scandir(folder):
+        if entry.is_dir(follow_symlinks=False):
+            below = Path(entry.path)
+            yield from _foreign(below) if _multiscales(below) is not None else _files(below)
+        elif entry.name not in _METADATA or entry.is_symlink():
+            yield entry.path
+
+
+def _foreign_in_array(folder: Path) -> Iterator[str]:
+    for path in _files(folder):
+        key = os.path.relpath(path, folder).replace(os.sep, "/")
+        known = key in _METADATA or _CHUNK_KEY.fullmatch(key)
+        if not known or os.path.islink(path):
+            yield path
+
+
+def _files(folder: Path) -> Iterator[str]:
+    """Everything below a folder that is not itself a folder; links are not followed."""
+    for parent, folders, names in os.walk(folder):
+        links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
+        yield from (os.path.join(parent, name) for name in [*names, *links])
 
 
 @contextmanager
@@ -49,7 +133,7 @@ def new_folder(out: Path, *, overwrite: bool, needs: int) -> Iterator[Path]:
     out : Path
         Missing parent folders are made.
     overwrite : bool
-        Replace what is there, after all has been written.
+        Replace the image that is there, after all has been written.
     needs : int
         Bytes to be written at most, for the message when the disk is full.
 
@@ -57,6 +141,8 @@ def new_folder(out: Path, *, overwrite: bool, needs: int) -> Iterator[Path]:
     ------
     DataError
         If the disk is full or refuses to be written.
+    UsageError
+        If something that may not be replaced has appeared at `out` meanwhile.
     """
     made = _make_parents(out.parent)
     temporary = out.parent / f".{out.name}.partial-{uuid.uuid4().hex[:8]}"
@@ -110,6 +196,7 @@ def _swap(temporary: Path, out: Path, overwrite: bool) -> None:
         return
     if not overwrite:
         raise UsageError(f"{out} has appeared meanwhile; choose another name or give --overwrite")
+    check_replaceable(out)  # again: something may have been put there since the plan
     old = temporary.with_name(temporary.name.replace(".partial-", ".old-"))
     out.rename(old)
     try:
@@ -125,7 +212,7 @@ def stored(folder: Path) -> tuple[int, int]:
     size = count = 0
     for parent, _, names in os.walk(folder):
         for name in names:
-            if name not in ("zarr.json", ".zarray", ".zattrs"):
+            if name not in _METADATA:
                 size += os.path.getsize(os.path.join(parent, name))
                 count += 1
     return size, count

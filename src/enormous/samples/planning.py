@@ -9,6 +9,7 @@ says how much that is.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from enormous.ome.pyramid import Level, Shards, layout, levels_of
 from enormous.samples import _output, _stages
 from enormous.samples._pool import workers_or_default
 from enormous.samples.catalogue import describe, shape_of, voxel_size
-from enormous.stores import Location, check_new
+from enormous.stores import check_new, locate
 
 Source = Literal["twin", "real"]
 BlockFunction = Callable[["Plan", _stages.Session, int, int], None]
@@ -71,7 +72,7 @@ class Plan:
     name, source, seed
         The sample; its generator ("twin") or the published scan ("real").
     out : str
-        Path of the image.
+        Absolute path of the image, links followed: a link stays, its target is replaced.
     axes : tuple of Axis
     levels : tuple of Level
         Finest first.
@@ -243,7 +244,8 @@ def plan(
     workers : int, optional
         Threads; by default one for each core.
     overwrite : bool
-        Replace OUT if it is a Zarr image or array, once the new one is complete.
+        Replace OUT if it is an OME-Zarr image and holds nothing else, once the new one
+        is complete. An array, or a group of arrays, is refused.
     source : {"twin", "real"}
         The generated scan, or the published one (downloaded, at size ``full``).
 
@@ -254,7 +256,8 @@ def plan(
     Raises
     ------
     UsageError
-        If an argument will not do, or OUT exists or lies inside an array.
+        If an argument will not do, or OUT exists, may not be replaced or lies inside
+        an array, links followed.
     """
     sample = describe(name)
     space = _shape(name, size, shape, source)
@@ -318,7 +321,11 @@ def _all_axes(
 
 
 def _check_out(out: str | Path, overwrite: bool) -> str:
-    location: Location = check_new(out, overwrite)
+    """Path of the output with all links followed: what is checked is what is written to."""
+    location = locate(out)
+    if location.kind == "file":
+        location = locate(os.path.realpath(location.base))
+    check_new(location, overwrite)
     if location.kind != "file":
         raise UsageError(
             f"{location.url}: samples are written to folders; copy or zip it afterwards"

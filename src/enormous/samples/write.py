@@ -79,7 +79,7 @@ def run(
 def execute(plan: Plan, progress: Callable[[str, int, int], object] | None = None) -> Written:
     """Execute a plan on threads; see :func:`run`."""
     began = time.perf_counter()
-    out = Path(plan.out).resolve()  # a link stays, what it points to is replaced
+    out = Path(plan.out)
     _output.check_space(out, _certain_bytes(plan), plan.disk_bytes)
     original = _open_original(plan, progress is not None) if plan.source == "real" else None
     try:
