@@ -121,6 +121,34 @@ def test_default_rule_holds_its_promises(data: st.DataObject) -> None:
     assert grid.n_objects <= grid.n_chunks
 
 
+@given(st.data())
+def test_numpy_integers_count_as_pythons_do(data: st.DataObject) -> None:
+    sizes = st.integers(1, 2**62)  # products far beyond what numpy's integers hold
+    shape, chunks = data.draw(st.tuples(sizes, sizes, sizes)), data.draw(st.tuples(sizes, sizes))
+    chunks, times = (*chunks, data.draw(sizes)), data.draw(st.none() | st.integers(1, 4))
+    shards = tuple(c * times for c in chunks) if times and max(chunks) < 2**60 else None
+    points = [tuple(data.draw(st.integers(0, n - 1)) for n in shape)]
+    box = tuple(data.draw(st.integers(1, n)) for n in shape)
+
+    def figures(grid: Grid, points: list, box: tuple) -> tuple:
+        number = grid.by_chunk.number(grid.by_chunk.index(grid.n_chunks - 1))
+        selection = (points[0][0], slice(points[0][1], None), ...)
+        return (
+            *(grid, hash(grid), grid.nbytes, grid.padded_bytes, grid.index_bytes, grid.n_objects),
+            *(number, grid.need(selection), grid.need_points(points)),
+            *(grid.mean_amplification(box), mean_touched(shape[0], chunks[0], box[0])),
+            default_layout(grid.shape, grid.itemsize),
+        )
+
+    numpys = (np.array(shape), list(np.array(chunks)), np.int64(2))
+    theirs = Grid(*numpys, None if shards is None else np.array(shards))
+    assert figures(theirs, list(np.array(points)), np.array(box)) == figures(
+        Grid(shape, chunks, 2, shards), points, box
+    )
+    assert {type(n) for n in (*theirs.shape, *theirs.chunks, *theirs.by_object.tile)} == {int}
+    assert default_layout(np.array(shape), np.int64(2), np.ones(3)) == default_layout(shape, 2)
+
+
 def test_default_rule_in_the_usual_cases() -> None:
     assert default_layout((4000,) * 3, 2)[:2] == ((128,) * 3, (512,) * 3)
     assert default_layout((2000, 4000, 4000), 2, (4.0, 1.0, 1.0)).chunks == (32, 256, 256)
@@ -135,18 +163,36 @@ def test_default_rule_in_the_usual_cases() -> None:
     ("wrong", "says"),
     [
         (lambda: Grid((8, 8), (4,), 2), "one number for each axis"),
-        (lambda: Grid((8, -8), (4, 4), 2), "is negative"),
-        (lambda: Grid((8, 8), (4, 0), 2), "edge below 1"),
-        (lambda: Grid((8, 8), (4, 4), 0), "0 bytes"),
+        (lambda: Grid((8, -8), (4, 4), 2), "axis below 0"),
+        (lambda: Grid((8, 8), (4, 0), 2), "axis below 1"),
+        (lambda: Grid((8, 8), (4, 4), 0), "itemsize 0"),
+        (lambda: Grid((8.0, 8), (4, 4), 2), "shape .* not made of whole numbers"),
+        (lambda: Grid((8, 8), 4, 2), "chunk 4 is not made of whole numbers"),
+        (lambda: Grid((8, 8), (4, 4), 2.0), "itemsize 2.0 is not a whole number"),
+        (lambda: Grid((8, 8), (4, 4), 2, (8,)), "shard .* one number for each axis"),
+        (lambda: Grid((8, 8), (4, 4), 2).need((None, 1)), "index None along axis 0"),
+        (lambda: Grid((8, 8), (4, 4), 2).need(([1, 2], 1)), r"index \[1, 2\] along axis 0"),
+        (lambda: Grid((8, 8), (4, 4), 2).need(np.ones((8, 8))), "along axis 0"),
+        (lambda: Grid((8, 8), (4, 4), 2).need(slice(0, 8, 0)), "along axis 0"),
+        (lambda: Grid((8, 8), (4, 4), 2).need_points([(1,)]), "one number for each axis"),
+        (lambda: Grid((8, 8), (4, 4), 2).mean_amplification((1,)), "one number for each axis"),
         (lambda: Grid((8, 8), (4, 4), 2, (8, 6)), r"try \(8, 8\)"),
         (lambda: Grid((8, 8), (4, 4), 2).need((8, 0)), "outside axis 0, which has 8"),
         (lambda: Grid((8, 8), (4, 4), 2).mean_amplification((9, 1)), "does not fit"),
         (lambda: normalize((8, 8), (0, 0, 0)), "more indices"),
         (lambda: normalize((8, 8), (..., ...)), "more than one"),
         (lambda: Tiling((8,), (4,)).index(2), "boxes 0 to 1"),
+        (lambda: Tiling((8,), (4,)).index(-1), "box -1"),
+        (lambda: Tiling((8,), (4,)).number((2,)), "is not one of"),
+        (lambda: Tiling((8,), (4,)).number((0, 0)), "one number for each axis"),
+        (lambda: Tiling((8,), (4,)).slices((-1,)), "is not one of"),
+        (lambda: mean_touched(8, 0, 2), "chunk 0"),
         (lambda: check_new((8, 8), (9, 8)), r"use at most \(8, 8\)"),
         (lambda: check_new((0, 8), (1, 8)), "1 or more"),
         (lambda: default_layout((8, 8), 2, (1.0, 0.0)), "one positive number"),
+        (lambda: default_layout((8, 8), 2, np.ones(3)), "one positive number"),
+        (lambda: default_layout((8, 8), 2, 1.0), "one positive number"),
+        (lambda: default_layout((8, 8), 0), "itemsize 0"),
     ],
 )
 def test_a_wrong_layout_is_one_line_that_says_what_to_do(wrong, says: str) -> None:

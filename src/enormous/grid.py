@@ -4,27 +4,61 @@ Pure functions and frozen values, no I/O. Called by every planner, by the
 lessons (next to the ledger, which counts what a reader really did), by the
 figures and by the chunk explorer, whose arithmetic is checked against this.
 
-Axes are ``z, y, x``; any number of axes works. Integers are Python's own, so
-a petabyte is counted exactly.
+Axes are ``z, y, x``; any number of axes works. Whole numbers of any type are
+taken, numpy's too, and made Python's own, so a petabyte is counted exactly.
 """
 
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from types import EllipsisType
-from typing import NamedTuple
+from typing import Any, NamedTuple, SupportsIndex
 
 from enormous.errors import UsageError
 
 Shape = tuple[int, ...]
-Index = int | slice | EllipsisType
+Index = SupportsIndex | slice | EllipsisType
 Selection = Index | tuple[Index, ...]
 
 INDEX_ENTRY_BYTES = 16
 INDEX_CHECKSUM_BYTES = 4
+
+
+def _whole(value: Any, what: str, least: int = 0) -> int:
+    """Make one whole number of any type Python's own; numpy's would overflow in silence."""
+    try:
+        whole = operator.index(value)
+    except TypeError:
+        raise UsageError(f"{what} {_line(value)} is not a whole number; give one") from None
+    if whole < least:
+        raise UsageError(f"{what} {whole} makes no sense; give {least} or more")
+    return whole
+
+
+def _wholes(values: Any, what: str, like: Shape | None = None, least: int | None = None) -> Shape:
+    """Make whole numbers, one for each axis (of the array `like`), a tuple of Python's own."""
+    try:
+        whole = tuple(operator.index(value) for value in values)
+    except TypeError:
+        why = "is not made of whole numbers; give one for each axis"
+        raise UsageError(f"{what} {_line(values)} {why}") from None
+    if like is not None and len(whole) != len(like):
+        raise UsageError(
+            f"{what} {whole} has {len(whole)} axes but the array {like} has {len(like)}; "
+            "give one number for each axis"
+        )
+    if least is not None and any(n < least for n in whole):
+        raise UsageError(f"{what} {whole} has an axis below {least}; give sizes of 1 or more")
+    return whole
+
+
+def _line(value: Any) -> str:
+    text = " ".join(str(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 @dataclass(frozen=True)
@@ -37,21 +71,19 @@ class Tiling:
         Size of the array, in voxels.
     tile : tuple of int
         Size of one box, in voxels; may be larger than the array.
+
+    Raises
+    ------
+    UsageError
+        If the numbers of axes differ, or a size is negative or not whole.
     """
 
     shape: Shape
     tile: Shape
 
     def __post_init__(self) -> None:
-        if len(self.shape) != len(self.tile):
-            raise UsageError(
-                f"{self.tile} has {len(self.tile)} axes but the array {self.shape} has "
-                f"{len(self.shape)}; give one number for each axis"
-            )
-        if any(n < 0 for n in self.shape):
-            raise UsageError(f"shape {self.shape} is negative; give sizes of 1 or more")
-        if any(t < 1 for t in self.tile):
-            raise UsageError(f"{self.tile} has an edge below 1; give sizes of 1 or more")
+        object.__setattr__(self, "shape", _wholes(self.shape, "shape", least=0))
+        object.__setattr__(self, "tile", _wholes(self.tile, "size", self.shape, least=1))
 
     @property
     def counts(self) -> Shape:
@@ -65,7 +97,8 @@ class Tiling:
 
     def index(self, number: int) -> Shape:
         """Grid index of box ``number``, counted in C order (the last axis fastest)."""
-        if not 0 <= number < self.n:
+        number = _whole(number, "box")
+        if number >= self.n:
             raise UsageError(f"box {number} is not one of the {self.n} boxes 0 to {self.n - 1}")
         index = []
         for count in reversed(self.counts):
@@ -75,6 +108,7 @@ class Tiling:
 
     def number(self, index: Shape) -> int:
         """Inverse of :meth:`index`."""
+        index = self._inside(index)
         number = 0
         for i, count in zip(index, self.counts, strict=True):
             number = number * count + i
@@ -84,8 +118,14 @@ class Tiling:
         """Voxels of the box at ``index``, cut off where the array ends."""
         return tuple(
             slice(i * t, min((i + 1) * t, n))
-            for i, t, n in zip(index, self.tile, self.shape, strict=True)
+            for i, t, n in zip(self._inside(index), self.tile, self.shape, strict=True)
         )
+
+    def _inside(self, index: Shape) -> Shape:
+        index = _wholes(index, "index", self.shape)
+        if any(not 0 <= i < count for i, count in zip(index, self.counts, strict=True)):
+            raise UsageError(f"index {index} is not one of the {self.counts} boxes; count from 0")
+        return index
 
     def touched(self, selection: Selection) -> tuple[Sequence[int], ...]:
         """Grid indices along each axis that hold a selected voxel.
@@ -126,32 +166,48 @@ def normalize(shape: Shape, selection: Selection) -> tuple[range, ...]:
     Raises
     ------
     UsageError
-        If there are too many indices or an integer is outside the array.
+        If there are too many indices, an integer is outside the array, or an
+        index is anything else: None, a list, a mask.
     """
+    shape = _wholes(shape, "shape")
     parts = list(selection) if isinstance(selection, tuple) else [selection]
-    if parts.count(Ellipsis) > 1:
-        raise UsageError(f"selection {selection} has more than one '...'; use it once")
-    if Ellipsis in parts:
-        at = parts.index(Ellipsis)
+    dots = [at for at, part in enumerate(parts) if part is Ellipsis]  # arrays cannot be asked `in`
+    if len(dots) > 1:
+        raise UsageError(f"selection {_line(selection)} has more than one '...'; use it once")
+    for at in dots:
         parts[at : at + 1] = [slice(None)] * (len(shape) - len(parts) + 1)
     parts += [slice(None)] * (len(shape) - len(parts))
     if len(parts) != len(shape):
         raise UsageError(
-            f"selection {selection} has more indices than the {len(shape)} axes of shape {shape}"
+            f"selection {_line(selection)} has more indices than shape {shape} has axes"
         )
-    ranges = []
-    for axis, (n, part) in enumerate(zip(shape, parts, strict=True)):
+    return tuple(
+        _along(axis, n, part) for axis, (n, part) in enumerate(zip(shape, parts, strict=True))
+    )
+
+
+def _along(axis: int, n: int, part: Any) -> range:
+    try:
         if isinstance(part, slice):
-            ranges.append(range(*part.indices(n)))
-        elif isinstance(part, EllipsisType) or not -n <= part < n:
-            raise UsageError(f"index {part} is outside axis {axis}, which has {n} voxels")
-        else:
-            ranges.append(range(part % n, part % n + 1))
-    return tuple(ranges)
+            return range(*part.indices(n))
+        at = operator.index(part)
+    except (TypeError, ValueError):  # ValueError: a step of 0
+        raise UsageError(
+            f"index {_line(part)} along axis {axis} selects nothing here; "
+            "give a whole number, a slice of whole numbers or '...'"
+        ) from None
+    if not -n <= at < n:
+        raise UsageError(f"index {at} is outside axis {axis}, which has {n} voxels")
+    return range(at % n, at % n + 1)
 
 
 class Need(NamedTuple):
-    """What a selection needs from storage, at the least, when chunks are read whole.
+    """What a selection needs from storage, where each chunk is stored and is read whole.
+
+    `requests` and `index_bytes` are those of a reader that fetches chunk by
+    chunk. They are an upper figure: zarr reads a shard of which it needs every
+    chunk in one request, the index within it, and a reader that merges ranges
+    which lie near each other makes fewer requests, too.
 
     Attributes
     ----------
@@ -164,10 +220,10 @@ class Need(NamedTuple):
     objects : int
         Files or objects that hold those chunks: shards, or chunks where unsharded.
     requests : int
-        Reads by a reader that fetches chunk by chunk: one for each chunk, and
-        one more for the index of each shard.
+        Of that reader: one for each chunk, and one more for the index of each
+        shard that holds one of them.
     index_bytes : int
-        Bytes of those shard indexes.
+        Bytes of those shard indexes, each read by itself.
     """
 
     voxels: int
@@ -203,8 +259,8 @@ class Grid:
     Raises
     ------
     UsageError
-        If the numbers of axes differ, a size is not positive, or the shard is
-        not a multiple of the chunk.
+        If the numbers of axes differ, a size is not positive or not whole, or
+        the shard is not a multiple of the chunk.
     """
 
     shape: Shape
@@ -215,8 +271,11 @@ class Grid:
     by_object: Tiling = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if self.itemsize < 1:
-            raise UsageError(f"a voxel of {self.itemsize} bytes makes no sense; give 1 or more")
+        object.__setattr__(self, "itemsize", _whole(self.itemsize, "itemsize", least=1))
+        object.__setattr__(self, "shape", _wholes(self.shape, "shape", least=0))
+        object.__setattr__(self, "chunks", _wholes(self.chunks, "chunk", self.shape, least=1))
+        if self.shards is not None:
+            object.__setattr__(self, "shards", _wholes(self.shards, "shard", self.shape, least=1))
         object.__setattr__(self, "by_chunk", Tiling(self.shape, self.chunks))
         object.__setattr__(self, "by_object", Tiling(self.shape, self.shards or self.chunks))
         if self.shards and any(s % c for s, c in zip(self.shards, self.chunks, strict=True)):
@@ -272,7 +331,8 @@ class Grid:
 
     def need_points(self, points: Iterable[Sequence[int]]) -> Need:
         """What single voxels need, each chunk fetched once; ``points`` are ``z, y, x`` indices."""
-        inside = [tuple(r[0] for r in normalize(self.shape, tuple(p))) for p in points]
+        whole = [_wholes(point, "point", self.shape) for point in points]
+        inside = [tuple(r[0] for r in normalize(self.shape, point)) for point in whole]
         chunks = {_tile_of(p, self.by_chunk.tile) for p in inside}
         objects = {_tile_of(p, self.by_object.tile) for p in inside}
         return self._need(len(inside), len(chunks), len(objects))
@@ -305,8 +365,9 @@ class Grid:
         Raises
         ------
         UsageError
-            If the box does not fit into the array.
+            If the box does not fit into the array, or has another number of axes.
         """
+        box = _wholes(box, "box", self.shape)
         mean = Fraction(1)
         for n, c, b in zip(self.shape, self.chunks, box, strict=True):
             mean *= mean_touched(n, c, b) * Fraction(c, b)
@@ -322,6 +383,7 @@ def mean_touched(length: int, chunk: int, box: int) -> Fraction:
 
     Averaged over all ``length - box + 1`` places; exact and in constant time.
     """
+    length, chunk, box = _whole(length, "length"), _whole(chunk, "chunk", 1), _whole(box, "box")
     if not 1 <= box <= length:
         raise UsageError(f"a box of {box} voxels does not fit into {length}; give 1 to {length}")
     places = length - box + 1
@@ -386,15 +448,21 @@ def default_layout(
     -------
     Layout
         The same on every machine.
+
+    Raises
+    ------
+    UsageError
+        If a size is below 1 or not whole, or the voxel size is not one
+        positive number for each axis.
     """
-    if any(n < 1 for n in shape):
-        raise UsageError(f"shape {shape} has an axis below 1; give sizes of 1 or more")
-    if voxel_size is not None and (
-        len(voxel_size) != len(shape) or not all(0 < v < math.inf for v in voxel_size)
-    ):
-        raise UsageError(f"voxel size {tuple(voxel_size)} needs one positive number for each axis")
+    shape, itemsize = _wholes(shape, "shape", least=1), _whole(itemsize, "itemsize", least=1)
+    try:
+        spacing = [1.0] * len(shape) if voxel_size is None else [float(v) for v in voxel_size]
+    except (TypeError, ValueError):
+        spacing = []
+    if len(spacing) != len(shape) or not all(0 < v < math.inf for v in spacing):
+        raise UsageError(f"voxel size {_line(voxel_size)} needs one positive number for each axis")
     space = range(max(0, len(shape) - 3), len(shape))
-    spacing = list(voxel_size or [1.0] * len(shape))
     budget = min(CHUNK_VOXELS, CHUNK_MAX_BYTES // itemsize)
     edge = [1] * len(shape)
     while math.prod(edge) * 2 <= budget:
@@ -423,9 +491,8 @@ def check_new(shape: Shape, chunks: Shape, shards: Shape | None = None) -> None:
         If an axis is below 1, a chunk is larger than the array, or
         :class:`Grid` refuses the layout.
     """
-    if any(n < 1 for n in shape):
-        raise UsageError(f"shape {shape} has an axis below 1; give sizes of 1 or more")
-    Grid(shape, chunks, 1, shards)
+    shape = _wholes(shape, "shape", least=1)
+    chunks = Grid(shape, chunks, 1, shards).chunks
     if any(c > n for c, n in zip(chunks, shape, strict=True)):
         fits = tuple(min(c, n) for c, n in zip(chunks, shape, strict=True))
         raise UsageError(f"chunk {chunks} is larger than the array {shape}; use at most {fits}")
