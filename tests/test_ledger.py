@@ -290,7 +290,28 @@ def test_worker_processes_are_summed(tmp_path: Path, folder: Path) -> None:
     assert os.getpid() not in pids
     assert (access.reads, access.read_bytes) == (5 * 16, 5 * 16 * CHUNK)
     assert len(access.keys) == 16
-    assert Ledger(tmp_path).total() == ledger.total()  # another look at the same folder
+
+
+def test_a_ledger_starts_at_zero_in_a_used_folder_and_its_copies_with_it(tmp_path: Path) -> None:
+    old = Ledger(tmp_path)
+    old.record("get", "c/0", 100)
+    with next(tmp_path.glob("*.ledger")).open("ab") as file:
+        file.write(b'["get", "c/0", 1, ')  # in flight while the next ledger starts
+    ledger = Ledger(tmp_path)
+    assert ledger.total() == Counts()
+    with next(tmp_path.glob("*.ledger")).open("ab") as file:
+        file.write(b"7, 0]\n")
+    assert (ledger.reads, ledger.read_bytes) == (1, 7)
+    ledger.record("get", "c/0", 30)
+    copy = pickle.loads(pickle.dumps(ledger))
+    copy.record("get", "c/1", 2)
+    assert copy.total() == ledger.total()
+    assert (copy.reads, copy.read_bytes) == (3, 39)
+    ledger.reset()
+    later = pickle.loads(pickle.dumps(ledger))
+    later.record("get", "c/2", 5)
+    assert (later.read_bytes, ledger.read_bytes) == (5, 5)
+    assert (copy.read_bytes, old.read_bytes) == (44, 144)  # nobody told them
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
@@ -301,9 +322,9 @@ def test_a_killed_worker_keeps_its_counts(tmp_path: Path) -> None:
         "for n in range(5): ledger.record('get', 'c/0', 10)\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
+    ledger = Ledger(tmp_path)
     ended = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
     assert ended.returncode == -signal.SIGKILL
-    ledger = Ledger(tmp_path)
     assert (ledger.reads, ledger.read_bytes) == (5, 50)
     with next(tmp_path.glob("*.ledger")).open("ab") as file:
         file.write(b'["get", "c/0", 1, 1')  # a line that is only half there yet

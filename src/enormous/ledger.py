@@ -4,7 +4,7 @@ Times differ from run to run; requests and bytes do not, so lessons and tests
 assert them. A `Ledger` is put between a reader and its store: around a zarr
 store (`Ledger.wrap`), around an obstore store (`Ledger.bytes`), or beside
 tensorstore, which counts for itself (`Ledger.tensorstore`). Called by the
-book's cells, by ``bench`` and by tests of every operation.
+book's cells and by tests. The names of Zarr's metadata files stand here, too.
 
 >>> ledger = Ledger()
 >>> image = zarr.open_array(ledger.wrap(store), mode="r")  # doctest: +SKIP
@@ -35,7 +35,10 @@ Operation = Literal["get", "put", "head", "list", "delete"]
 _Entries = Mapping[tuple[str, str], tuple[int, int, int]]  # (operation, key) -> figures below
 _ZERO = (0, 0, 0)  # requests, bytes, requests that found nothing
 
-METADATA_NAMES = frozenset({"zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"})
+#: Files of which one makes a folder a Zarr array or group.
+NODE_NAMES = ("zarr.json", ".zgroup", ".zarray")
+#: All files of Zarr's metadata.
+METADATA_NAMES = frozenset({*NODE_NAMES, ".zattrs", ".zmetadata"})
 
 # tensorstore's counters of drivers that stand on another one; theirs are counted there
 _LAYERED_DRIVERS = frozenset({"cache", "kvstack", "neuroglancer_uint64_sharded", "ocdbt", "zip"})
@@ -194,7 +197,8 @@ class Ledger(_Figures):
     folder : path-like, optional
         Where to keep the counts, if several processes are to be summed: each appends
         to a file of its own there, one line a request, so that nothing is lost when a
-        worker is killed. A ledger pickled to a worker (alone or inside a wrapped store)
+        worker is killed. What stands there already is left out: a new ledger begins
+        at zero. A ledger pickled to a worker (alone or inside a wrapped store)
         then counts for all; without a folder the copy counts for itself, and is
         to be sent back and summed with ``ledger + copy``.
     """
@@ -204,21 +208,24 @@ class Ledger(_Figures):
         self._counted: dict[tuple[str, str], tuple[int, int, int]] = {}
         self._offsets: dict[str, int] = {}  # how far each process's file has been read
         self._start_process()
-        if self.folder is not None:
-            self.folder.mkdir(parents=True, exist_ok=True)
+        self.reset()
 
     def _start_process(self) -> None:
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._file: int | None = None
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
 
     def __getstate__(self) -> dict[str, Any]:
         counted = {} if self.folder else dict(self._entries())
-        return {"folder": self.folder, "counted": counted}
+        return {"folder": self.folder, "counted": counted, "start": self._start}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        Ledger.__init__(self, state["folder"])
-        self._counted = state["counted"]
+        # not from the files' present end: a copy begins where the original did
+        self.folder, self._counted, self._start = state["folder"], state["counted"], state["start"]
+        self._offsets = dict(self._start)
+        self._start_process()
 
     def record(
         self,
@@ -265,10 +272,13 @@ class Ledger(_Figures):
         if os.getpid() != self._pid:
             self._start_process()
         with self._lock:
-            if self.folder is not None:
-                for path in sorted(self.folder.glob("*.ledger")):
-                    self._read_on(path)
+            self._read_all()
             return dict(self._counted)
+
+    def _read_all(self) -> None:
+        if self.folder is not None:
+            for path in sorted(self.folder.glob("*.ledger")):
+                self._read_on(path)
 
     def _read_on(self, path: Path) -> None:
         """Add the lines that a process has written since the last look."""
@@ -281,14 +291,25 @@ class Ledger(_Figures):
         self._offsets[path.name] = self._offsets.get(path.name, 0) + len(whole) + len(newline)
 
     def total(self) -> Counts:
-        """Return all that was counted since the start or `reset`, over all processes."""
+        """Return all that was counted since the start or this ledger's `reset`.
+
+        With a folder: by all processes that count there. A copy in a worker starts
+        where the ledger had that it was pickled from.
+        """
         return Counts(self._entries())
 
     def reset(self) -> None:
-        """Forget what was counted so far, in all processes that share the folder."""
-        self._entries()  # reads the files to their present end, so that it is forgotten too
+        """Begin at zero again: leave out what was counted so far, by whichever process.
+
+        Other ledgers on the same folder, and the copies that workers have already,
+        are not told: they go on from their own start.
+        """
+        if os.getpid() != self._pid:
+            self._start_process()
         with self._lock:
+            self._read_all()  # to the files' present end, so that it is left out too
             self._counted.clear()
+            self._start = dict(self._offsets)
 
     @contextmanager
     def measure(self) -> Iterator[Counts]:

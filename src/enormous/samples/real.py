@@ -30,6 +30,7 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from enormous.errors import DataError, MissingExtra, UsageError
+from enormous.ledger import NODE_NAMES
 
 _ZENODO = "https://zenodo.org/records/15544055/files"
 _RECORD = "https://zenodo.org/api/records/15544055"
@@ -37,7 +38,6 @@ _H01 = (
     "Shapson-Coe et al. (2024), A petavoxel fragment of human cerebral cortex reconstructed at "
     "nanoscale resolution, Science 384, eadk4858; subset: https://doi.org/10.5281/zenodo.15544055"
 )
-_NODES = (".zarray", ".zgroup", "zarr.json")
 
 _locks: dict[Path, threading.Lock] = {}
 
@@ -350,8 +350,8 @@ def _unpack(archive: Path, name: str, into: Path, url: str) -> None:
             for entry in entries:
                 _check_entry(entry, url)
             names = {entry.filename for entry in entries}
-            root = "" if names.intersection(_NODES) else f"{name}/"
-            if not any(f"{root}{node}" in names for node in _NODES):
+            root = "" if names.intersection(NODE_NAMES) else f"{name}/"
+            if not any(f"{root}{node}" in names for node in NODE_NAMES):
                 raise DataError(f"{url} holds no Zarr folder {name}")
             wanted = [e for e in entries if e.filename.startswith(root) and not e.is_dir()]
             needed, free = sum(e.file_size for e in wanted), shutil.disk_usage(into.parent).free
