@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enormous.errors import UsageError
-from enormous.teach.check import Registry, diagnose, matches
+from enormous.teach.check import Registry, check, diagnose, exercise_names, matches
 
 
 @pytest.fixture
@@ -85,6 +85,10 @@ def test_right_answers_of_any_type(registry, name, answer, capsys):
         ("demo-1", "175", "one number, not text"),
         ("demo-1", None, "one number, not nothing"),
         ("demo-1", True, "one number, not a truth value"),
+        ("demo-1", np.array([64, 64, 64]), "one number, not an array"),
+        ("demo-1", [64, 64], "one number, not a list"),
+        ("demo-1", 10**400, "not yet"),
+        ("demo-5", np.array([10**400, 1]), "not yet"),
         ("demo-1", lambda: 175, "is a function"),
         ("demo-2", (631, 629, 806), "wrong order: axes are z, y, x"),
         ("demo-2", (806, 629), "2 values where 3"),
@@ -203,6 +207,47 @@ def test_counts_are_exact_whatever_the_tolerance(count, error):
     assert matches(np.int64(count), count)
     assert not matches(count + error, count)
     assert not matches([count + error], [count])
+    assert not matches(np.array([count + error], float), np.array([count]))
+
+
+@given(st.floats(1e-9, 1e12))
+def test_three_digits_are_enough(value):
+    assert matches(float(f"{value:.3g}"), value)
+
+
+# The answers to the book's exercises that are no whole numbers, and the slips that lie near them.
+SLIPS = {
+    "bytes-on-disk-2": (2048.0, [2000, 4096, 4000, 1024]),
+    "compression-1": (16 / 1.75, [1.75, 8, 9, 16 / 2]),
+    "how-big-1": (33.554432, [33.554432e9 / 2**30, 32, 33, 16.777216]),
+    "how-big-2": (3.84, [60 * 64 / 1024, 60e9 * 64 / 2**40, 3840, 0.96]),
+    "pyramids-1": ((2, 3.5, 3.5), [(4, 4, 4), (2, 4, 4), (3.5, 3.5, 3.5), (2, 3.5, 0)]),
+    "pyramids-2": (10.296756998, [10.276875998, 9.007497998, 9.0075 * 4 / 3, 9.588]),
+    "read-amplification-2": ((223 / 96) ** 3, [(224 / 96) ** 3, (222 / 96) ** 3, 223 / 96, 8]),
+    "sharding-by-hand-2": (8.5, [8, 9, 16, 17, 136]),
+}
+
+
+def test_the_tolerance_forgives_rounding_and_no_slip(capsys):
+    from enormous.teach.check import _registry
+
+    known = [_registry.find(name) for name in exercise_names()]
+    values = {e.name: e.expected() for e in known if not e.many and e.cases is None}
+    assert set(SLIPS) == {
+        name for name, value in values.items() if isinstance(value, float | tuple)
+    }
+    for name, (right, slips) in SLIPS.items():
+        rounded = right if isinstance(right, tuple) else float(f"{right:.3g}")
+        for answer in (right, rounded, *slips):
+            check(name, answer)
+            said = capsys.readouterr().out
+            assert ("right." in said) == (answer in (right, rounded)), (name, answer)
+
+
+@pytest.mark.parametrize("answer", [(1.5, 2, 3), (64, 64), 64, "abc", None, (64, 64, 0)])
+def test_a_chunk_shape_is_three_whole_numbers(answer, capsys):
+    check("read-amplification-3", answer)
+    assert "three whole numbers" in capsys.readouterr().out
 
 
 def test_the_module_is_light():

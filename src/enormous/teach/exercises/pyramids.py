@@ -18,7 +18,8 @@ def translation_of_a_coarse_z() -> tuple[float, ...]:
     return levels_of(base, (4.0, 1.0, 1.0), levels=4)[3].translation
 
 
-@exercise("pyramids-2", hint="Round up at every level, multiply, add up.")
+# the last two levels are 2 in 1000 of the sum: who forgets them is to hear of it
+@exercise("pyramids-2", hint="Round up at every level, multiply, add up.", rtol=1e-3)
 def bytes_of_all_levels() -> float:
     shape, total = [1999, 1501, 1501], 0
     for _ in range(5):

@@ -1,6 +1,7 @@
 """Answers to the exercises of "Chunks and read amplification"."""
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,8 +31,8 @@ def cubes_for_training() -> float:
 def a_shape_of_your_own(answer: Any) -> str:
     shape = samples.shape_of("heart", "full")
     try:
-        grid = Grid(shape, tuple(int(n) for n in answer), 2)
-    except (TypeError, ValueError, UsageError):
+        grid = Grid(shape, tuple(operator.index(n) for n in answer), 2)
+    except (TypeError, UsageError):
         return "Answer with three whole numbers of voxels, for z, y and x."
     planes = [
         tuple(n // 2 if a == axis else slice(None) for a, n in enumerate(shape))
