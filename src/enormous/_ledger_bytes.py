@@ -1,7 +1,7 @@
 """The byte store that `enormous.ledger.Ledger.bytes` returns.
 
-Stands in for an obstore store where the toolkit moves encoded bytes (resave,
-verify), so that its requests can be counted as those of zarr are.
+Stands in for an obstore store where encoded bytes are moved, so that its requests
+can be counted as those of zarr are. Called by tests alone today.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

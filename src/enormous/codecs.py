@@ -2,8 +2,9 @@
 
 A codec is written ``name[:level][:shuffle]`` on the command line and in the
 book (``blosc-zstd:3:shuffle``). This module turns the name into the metadata
-of Zarr v2, of Zarr v3 and of tensorstore, and back. Called by everything that
-creates or describes an array: samples, create, resave, bench, info.
+of Zarr v2, of Zarr v3 and of tensorstore, and back. Called by what creates the
+samples and counts their codecs' ratios, by `enormous.ome.read`, which describes
+arrays, and by the book's cells and exercises.
 """
 
 import gzip

@@ -1,7 +1,9 @@
 """The OME-Zarr attributes of an image or label image, versions 0.4 (Zarr v2) and 0.5 (Zarr v3).
 
-Pure functions from frozen values to dictionaries, called by every writer when
-all data is in place. Specifications: https://ngff.openmicroscopy.org/0.4/ and
+Pure functions from frozen values to dictionaries: `enormous.samples.planning`
+says axes and channels, `enormous.samples.write` writes the attributes when all
+data is in place, and `enormous.ome.read` describes a file's axes with `Axis`.
+Specifications: https://ngff.openmicroscopy.org/0.4/ and
 https://ngff.openmicroscopy.org/0.5/.
 """
 
@@ -143,7 +145,7 @@ def _dataset(level: Level) -> dict[str, Any]:
 
 
 def _provenance(levels: Sequence[Level], method: str) -> dict[str, Any]:
-    """What it takes to make every level again; patching relies on it."""
+    """What it takes to make every level again."""
     rounding = {"mean": "half to even", "mode": "ties to the smaller value"}
     return {
         "description": (

@@ -1,9 +1,9 @@
 """A static HTTP server on loopback, for the built book and for Zarr stores in a folder.
 
-Called by ``make serve`` (as ``python -m enormous.view.server``), by
-``enormous serve`` and by the tests. It answers what a sharded Zarr reader asks
-of a server (byte ranges, also those counted from the end, HEAD, ETag), which
-Python's own ``http.server`` does not.
+Called by ``make serve`` (as ``python -m enormous.view.server``) and by the
+tests. It answers what a sharded Zarr reader asks of a server (byte ranges, also
+those counted from the end, HEAD, ETag), which Python's own ``http.server`` does
+not.
 """
 
 from __future__ import annotations
