@@ -411,7 +411,7 @@ def boxes(shape: Shape, tile: Shape) -> Iterator[tuple[slice, ...]]:
 
 # --- The default rule --------------------------------------------------------------------
 
-CHUNK_VOXELS = 2**21  # 128 voxels cubed, the size that published benchmarks favour for images
+CHUNK_VOXELS = 2**21  # 128 voxels cubed, the size of the published benchmarks for images
 CHUNK_MAX_BYTES = 2**23
 SHARD_CHUNKS = 4  # chunks along each axis of a shard: 512 voxels cubed in the usual case
 DEFAULT_CODEC = "blosc-zstd:3:shuffle"

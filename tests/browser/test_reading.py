@@ -158,7 +158,7 @@ def test_copy_button_can_be_seen_when_the_keyboard_reaches_it(
     tab: Page, site: str, chapter: str
 ) -> None:
     opened(tab, f"{site}/{chapter}")
-    tab.locator(".cell_input button.copybtn").first.evaluate(
+    tab.locator(".cell_input button.copybtn >> visible=true").first.evaluate(
         "e => { const a = document.createElement('a'); a.href = '#'; a.textContent = 'before';"
         " e.before(a); a.focus(); }"
     )
