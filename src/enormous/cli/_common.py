@@ -88,9 +88,8 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[str]], left: int = 
         table.add_column(title, justify="left" if number < left else "right", no_wrap=True)
     for row in rows:
         table.add_row(*row)
-    # a file or a pipe has no width; a narrow one would cut numbers off
-    width = None if sys.stdout.isatty() else 200
-    Console(file=sys.stdout, width=width, markup=False, highlight=False).print(table)
+    # wide enough for any row: a terminal wraps what is too long, rich would cut numbers off
+    Console(file=sys.stdout, width=1000, markup=False, highlight=False).print(table)
 
 
 class Progress:
@@ -105,7 +104,11 @@ class Progress:
         return None if quiet or not sys.stderr.isatty() else cls()
 
     def __call__(self, title: str, done: int, blocks: int) -> None:
-        """Show that `done` of `blocks` are finished."""
+        """Show that `done` of `blocks` are finished; without blocks, what is being done."""
+        if not blocks:
+            sys.stderr.write(f"{title}...\n")
+            sys.stderr.flush()
+            return
         Progress.line_open = done < blocks
         end = "" if Progress.line_open else "\n"
         sys.stderr.write(f"\r{title}: {done:,} of {blocks:,} blocks{end}")

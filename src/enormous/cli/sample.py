@@ -77,6 +77,7 @@ def sample(
     if size is not None and shape is not None:
         raise UsageError("--size and --shape exclude each other; give one of them")
     from enormous import samples
+    from enormous.samples.write import leftovers
 
     # a published scan has one size only
     default = "full" if source == "real" else "small"
@@ -100,6 +101,13 @@ def sample(
     if dry_run:
         _print_plan(plan, json, quiet)
         return
+    if not quiet:
+        for path in leftovers(plan):
+            typer.echo(
+                f"warning: {path} is left of a run that was killed, unless that still runs; "
+                "remove it",
+                err=True,
+            )
     written = samples.execute(plan, Progress.where_seen(quiet))
     if json:
         print_json(_written(written))

@@ -207,6 +207,15 @@ def _swap(temporary: Path, out: Path, overwrite: bool) -> None:
     shutil.rmtree(old)
 
 
+def leftovers(out: Path) -> list[Path]:
+    """Folders beside `out` that a run into it, killed or still going, has made."""
+    marks = (f".{out.name}.partial-", f".{out.name}.old-")
+    try:
+        return sorted(path for path in out.parent.iterdir() if path.name.startswith(marks))
+    except OSError:  # no such folder yet
+        return []
+
+
 def stored(folder: Path) -> tuple[int, int]:
     """Bytes and number of the data objects of an array's folder, its metadata left out."""
     size = count = 0

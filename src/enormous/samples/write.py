@@ -6,6 +6,7 @@ at a time; the image is written beside its place and renamed when it is complete
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ from enormous.stores import locate
 #: No codec makes a sample smaller than its bytes divided by this (published: 1.9 and 54).
 #: Sparse has no such border: nearly all of its chunks are empty, and those are not stored.
 _CERTAIN_RATIO = {"heart": 4, "dense": 300}
+
+#: Seconds after which a person is told why no block is done yet.
+_PATIENCE = 3.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,8 @@ def run(
     name, out, **arguments
         As for :func:`plan`.
     progress : callable, optional
-        Called as ``progress(title, done, blocks)`` after each block of a stage.
+        Called as ``progress(title, done, blocks)`` after each block of a stage, and
+        once with 0 blocks if the generator takes long to compile.
 
     Returns
     -------
@@ -83,12 +88,33 @@ def execute(plan: Plan, progress: Callable[[str, int, int], object] | None = Non
     _output.check_space(out, _certain_bytes(plan), plan.disk_bytes)
     original = _open_original(plan, progress is not None) if plan.source == "real" else None
     try:
+        if progress and plan.source == "twin":
+            _prepare(plan, progress)
         return _write(plan, out, original, progress, began)
     except MemoryError as error:
         raise DataError(
             f"{plan.out}: out of memory: up to {bytes_text(plan.peak_bytes)} needed with "
             f"{count_text(plan.workers, 'worker')}; use fewer workers or smaller shards"
         ) from error
+
+
+def leftovers(plan: Plan) -> list[Path]:
+    """Hidden folders beside the output, of runs that were killed (or still go on)."""
+    return _output.leftovers(Path(plan.out))
+
+
+def _prepare(plan: Plan, progress: Callable[[str, int, int], object]) -> None:
+    """Compile or load the generator before the first block; say so if it takes a while."""
+    from enormous.samples.blocks import one_block
+
+    title = "preparing the generator (the first run ever compiles it)"
+    slow = threading.Timer(_PATIENCE, progress, (title, 0, 0))
+    slow.daemon = True
+    slow.start()
+    try:
+        one_block(plan.name, plan.levels[0].grid.shape[-3:], (0, 0, 0), (1, 1, 1), seed=plan.seed)
+    finally:
+        slow.cancel()
 
 
 def _certain_bytes(plan: Plan) -> int:
