@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
+from counting_server import serving
 
 import enormous
 from enormous import samples
@@ -133,7 +136,9 @@ WRONG: list[tuple[list[str], str]] = [
     (["sample", "heart", "OUT", "--chunk", "3"], "No such option"),
     (["sampel"], "No such command 'sampel'"),
     (["--nonsense"], "No such option"),
+    (["sample", "heart", "OUT", "--source", "real", "--seed", "4"], "has no seed"),
     (["info"], "Missing argument"),
+    (["info", "OUT", "--quiet"], "No such option"),
     (["info", "OUT"], "does not exist"),
     (["info", "ftp://x/y.zarr"], "unknown scheme"),
 ]
@@ -216,25 +221,69 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     assert not os.listdir(tmp_path)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
-@pytest.mark.parametrize("workers", [1, 2])
-def test_ctrl_c_stops_at_once_and_leaves_nothing(tmp_path: Path, workers: int) -> None:
-    arguments = ("--shape", "2000,1000,1000", "--chunks", "64", "--workers", workers)
+def begun(folder: Path, *arguments: object, name: str = "x.zarr") -> subprocess.Popen[str]:
+    """A long run whose first data are on disk."""
     process = subprocess.Popen(
-        command("sample", "sparse", tmp_path / "a" / "x.zarr", *arguments),
+        command("sample", "sparse", folder / name, "--shape", "2000,1000,1000", *arguments),
         stderr=subprocess.PIPE,
         text=True,
     )
     started = time.monotonic()
-    while not list(tmp_path.glob("a/.x.zarr.partial-*/0/c")):  # the first data are there
+    while not list(folder.glob(f".{name}.partial-*/0/c")):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() - started < 120
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    return process
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
+@pytest.mark.parametrize(
+    ("signals", "workers"),
+    [(["SIGINT"], 1), (["SIGINT"] * 3, 2), (["SIGTERM"], 2), (["SIGHUP", "SIGINT"], 2)],
+    ids=lambda value: "-".join(value) if isinstance(value, list) else None,
+)
+def test_an_interruption_stops_at_once_and_leaves_nothing(
+    tmp_path: Path, signals: list[str], workers: int
+) -> None:
+    process = begun(tmp_path / "a", "--chunks", "64", "--workers", workers)
+    for name in signals:
+        process.send_signal(getattr(signal, name))
+        time.sleep(0.25)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
     assert stderr == "error: interrupted; nothing half-written is left\n"
     assert not os.listdir(tmp_path)
+
+
+def test_what_a_killed_run_left_is_named(run: Run, tmp_path: Path) -> None:
+    process = begun(tmp_path, "--workers", 1)
+    process.kill()
+    process.communicate(timeout=60)
+    (left,) = tmp_path.iterdir()
+    arguments = ("sample", "sparse", tmp_path / "x.zarr", "--size", "tiny")
+    code, _, stderr = run(*arguments)
+    assert (code, stderr.count("\n")) == (0, 1)
+    assert stderr.startswith(f"warning: {left} is left of a run that was killed")
+    assert left.exists()  # it may be of one that still goes on
+    assert run(*arguments, "--overwrite", "--quiet") == (0, "", "")
+    assert run("sample", "sparse", tmp_path / "zarr", "--size", "tiny")[2] == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
+def test_nohup_is_heeded(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import os, signal\n"
+            "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+            "from enormous import cli\n"
+            "cli.app = lambda *_, **__: os.kill(os.getpid(), signal.SIGHUP)\n"
+            "cli.main()",
+        ],
+        check=False,
+    )
+    assert done.returncode == 0
 
 
 def test_info_shows_arrays_groups_and_what_is_not_zarr(run: Run, tmp_path: Path) -> None:
@@ -250,7 +299,6 @@ def test_info_shows_arrays_groups_and_what_is_not_zarr(run: Run, tmp_path: Path)
     assert "2 of 4" in line  # chunks of nothing but the fill value are not stored
     code, stdout, _ = run("info", tmp_path / "g.zarr" / "deep" / "a", "--json")
     assert (code, json.loads(stdout)["kind"]) == (0, "array")
-    assert run("info", tmp_path / "g.zarr", "--quiet") == (0, "", "")
     code, stdout, stderr = run("info", tmp_path)
     assert (code, stdout, stderr.count("\n")) == (1, "", 1)
     assert "is not Zarr" in stderr
@@ -265,6 +313,72 @@ def test_info_of_an_image_in_words(run: Run, tmp_path: Path) -> None:
     assert "levels by mean" in stdout
     assert "  uint16, blosc-zstd:3:shuffle\n" in stdout
     assert max(map(len, stdout.splitlines()[1:])) <= 80
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such terminals")
+def test_a_terminal_of_80_columns_cuts_nothing_off(tmp_path: Path) -> None:
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    layout: dict[str, Any] = {"chunks": 16, "shards": 64, "levels": 3}
+    samples.run("sparse", tmp_path / "x", shape=(150, 120, 130), **layout)
+    terminal, stdout = pty.openpty()
+    fcntl.ioctl(stdout, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")}
+    process = subprocess.Popen(command("info", tmp_path / "x"), stdout=stdout, env=environment)
+    os.close(stdout)
+    written = b""
+    try:
+        while more := os.read(terminal, 65536):
+            written += more
+    except OSError:  # EIO: the other end is closed
+        pass
+    os.close(terminal)
+    assert process.wait(60) == 0
+    text = re.sub(r"\x1b\[[0-9;]*m", "", written.decode())
+    assert "64×64×64" in text
+    assert "…" not in text
+    assert max(map(len, text.splitlines()[1:])) <= 80
+
+
+def test_a_group_on_a_plain_server_has_no_listing(run: Run, tmp_path: Path) -> None:
+    zarr.create_group(tmp_path / "g.zarr").create_array("a", shape=(4,), dtype="uint8")
+    with serving(tmp_path) as served:
+        code, stdout, stderr = run("info", f"{served.url}/g.zarr")
+        assert (code, stderr) == (0, "")
+        assert stdout.splitlines()[1:] == [
+            "a plain server cannot be listed; give the address of an array or image"
+        ]
+        _, stdout, _ = run("info", f"{served.url}/g.zarr", "--json")
+        assert json.loads(stdout)["arrays"] is None
+        _, stdout, _ = run("info", f"{served.url}/g.zarr/a", "--json")
+        assert len(json.loads(stdout)["arrays"]) == 1
+
+
+@pytest.mark.slow
+def test_info_over_http_ends_with_its_promised_exit_code(tmp_path: Path) -> None:
+    samples.run("sparse", tmp_path / "x.zarr", size="tiny")
+    with serving(tmp_path) as served:
+        for name, code in [("x.zarr", 0), ("nothing.zarr", 1)] * 20:
+            done = subprocess.run(
+                command("info", f"{served.url}/{name}"), capture_output=True, text=True, check=False
+            )
+            assert done.returncode == code, done
+            assert done.stdout.count("\n") == (9 if code == 0 else 0)
+            assert done.stderr.count("\n") == (0 if code == 0 else 1)
+
+
+@pytest.mark.parametrize("name", ["-m enormous", "enormous"])
+def test_the_program_by_each_name(name: str, tmp_path: Path) -> None:
+    start = [sys.executable, *name.split()] if " " in name else [shutil.which(name)]
+    if None in start:
+        pytest.skip("the script is not on the path")
+    done = subprocess.run([*start, "--version"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, f"enormous {enormous.__version__}\n")
+    done = subprocess.run([*start, "info", str(tmp_path)], capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (1, b"")
 
 
 def test_info_names_what_differs_from_array_to_array_in_the_table(run: Run, tmp_path: Path) -> None:
@@ -308,6 +422,18 @@ def test_progress_is_for_terminals_and_an_error_begins_a_line(
     code, _, stderr = run(*arguments, "--overwrite", "--shards", "none", "--workers", 1)
     assert code == 1
     assert stderr.splitlines()[-1] == "error: broken"
+
+
+def test_a_generator_that_is_being_compiled_is_waited_for_with_a_word(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("enormous.samples.write._PATIENCE", 0.01)
+    monkeypatch.setattr("enormous.samples.blocks.one_block", lambda *_, **__: time.sleep(1))
+    monkeypatch.setattr(_stages, "generate_block", lambda *_: None)
+    code, _, stderr = run("sample", "sparse", tmp_path / "x", "--size", "tiny")
+    assert code == 0
+    assert stderr.startswith("preparing the generator (the first run ever compiles it)...\n\rgen")
 
 
 def test_version_and_help(run: Run) -> None:

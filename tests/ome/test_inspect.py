@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import shutil
 import threading
 import zipfile
@@ -142,6 +143,51 @@ def test_what_is_not_zarr_is_told_in_one_line(tmp_path: Path) -> None:
         with pytest.raises(kind, match=name) as told:
             inspect(tmp_path / name)
         assert "\n" not in str(told.value)
+
+
+ZYX = [{"name": name, "type": "space"} for name in "zyx"]
+LEVEL: dict[str, Any] = {"path": "0"}
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        {"axes": ZYX, "datasets": []},
+        {"axes": ZYX, "datasets": None},
+        {"axes": ZYX},
+        {"axes": ZYX, "datasets": [{"path": "0"}, {"path": "flat"}]},
+        {"datasets": [{"path": "0"}, {"path": "flat"}]},
+        {"axes": [{"name": "t"}, *ZYX], "datasets": [LEVEL]},
+        {"axes": ZYX[1:], "datasets": [LEVEL]},
+        {"axes": None, "datasets": [LEVEL]},
+        *(
+            {
+                "axes": ZYX,
+                "datasets": [
+                    {**LEVEL, "coordinateTransformations": [{"type": "scale", "scale": scale}]}
+                ],
+            }
+            for scale in ([1, 1, math.inf], [1, math.nan, 1], [1, 1], None)
+        ),
+        "an image",
+    ],
+)
+def test_a_damaged_image_is_told_in_one_line(tmp_path: Path, damaged: Any) -> None:
+    group = zarr.create_group(tmp_path / "i.zarr", attributes={"ome": {"multiscales": [damaged]}})
+    group.create_array("0", shape=(4, 4, 4), dtype="uint8")
+    group.create_array("flat", shape=(4, 4), dtype="uint8")
+    with pytest.raises(DataError, match=r"i\.zarr: the OME-Zarr metadata is damaged") as told:
+        inspect(tmp_path / "i.zarr")
+    assert "\n" not in str(told.value)
+
+
+def test_a_damaged_list_of_labels_is_told_in_one_line(tmp_path: Path) -> None:
+    entry = {"axes": ZYX, "datasets": [LEVEL]}
+    group = zarr.create_group(tmp_path / "i.zarr", attributes={"ome": {"multiscales": [entry]}})
+    group.create_array("0", shape=(4, 4, 4), dtype="uint8")
+    group.create_group("labels", attributes={"ome": {"labels": 5}})
+    with pytest.raises(DataError, match="labels: its list of labels is damaged"):
+        inspect(tmp_path / "i.zarr")
 
 
 @pytest.mark.parametrize(

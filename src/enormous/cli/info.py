@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from enormous._text import bytes_text, count_text, shape_text
-from enormous.cli._common import Debug, Json, Quiet, print_json, print_table
+from enormous.cli._common import Debug, Json, print_json, print_table
 
 if TYPE_CHECKING:
     from enormous.ome.inspect import Found, Stored
@@ -23,7 +23,6 @@ def info(
         str, typer.Argument(metavar="URL", help="Path or URL of an image, array or group.")
     ],
     json: Json = False,
-    quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Show axes, voxel sizes, levels, chunks, shards, codecs and what is stored."""
@@ -32,7 +31,7 @@ def info(
     found = inspect(url)
     if json:
         print_json(_as_dict(found))
-    elif not quiet:
+    else:
         _print(found)
 
 
@@ -43,7 +42,9 @@ def _print(found: Found) -> None:
     for name, image in found.labels:
         typer.echo(f"label image labels/{name}")
         _print_image(image, found, f"labels/{name}/")
-    if found.arrays:
+    if found.arrays is None:
+        typer.echo("a plain server cannot be listed; give the address of an array or image")
+    elif found.arrays:
         _print_levels({array.path: array for array in found.arrays}, found)
 
 
@@ -113,7 +114,9 @@ def _as_dict(found: Found) -> dict[str, Any]:
         "zarr_format": found.zarr_format,
         "images": [_image(image, found) for image in found.images],
         "labels": {name: _image(label, found, f"labels/{name}/") for name, label in found.labels},
-        "arrays": [_level(array, found.stored.get(array.path)) for array in found.arrays],
+        "arrays": None
+        if found.arrays is None
+        else [_level(array, found.stored.get(array.path)) for array in found.arrays],
     }
 
 

@@ -54,8 +54,9 @@ class Found:
         ``collection`` or ``labels``.
     zarr_format : int
     images : tuple of Image
-    arrays : tuple of StoredLevel
-        Of a bare array itself, or of a group that is no image those below it.
+    arrays : tuple of StoredLevel or None
+        Of a bare array itself, or of a group that is no image those below it; None
+        where they cannot be listed (HTTP).
     labels : tuple of tuple (str, Image)
         Label images of an image, with their names.
     stored : dict
@@ -67,7 +68,7 @@ class Found:
     kind: str
     zarr_format: int
     images: tuple[Image, ...]
-    arrays: tuple[StoredLevel, ...]
+    arrays: tuple[StoredLevel, ...] | None
     labels: tuple[tuple[str, Image], ...]
     stored: dict[str, Stored]
 
@@ -95,10 +96,10 @@ def inspect(url: str | os.PathLike[str] | Location) -> Found:
         stored = _stored(location, {"": array})
         return Found(location.url, "array", array.zarr_format, (), (array,), (), stored)
     images = read_images(node, location.url)
-    arrays = () if images else tuple(_arrays_below(location, node))
+    arrays = () if images else _arrays_below(location, node)
     labels = tuple(_labels(location, node, images))
     by_path = {level.path: level for image in images for level in image.levels}
-    by_path |= {array.path: array for array in arrays}
+    by_path |= {array.path: array for array in arrays or ()}
     for name, label in labels:
         by_path |= {f"labels/{name}/{level.path}": level for level in label.levels}
     return Found(
@@ -163,14 +164,15 @@ def _labels(
             yield name, image
 
 
-def _arrays_below(location: Location, group: zarr.Group) -> Iterator[StoredLevel]:
+def _arrays_below(location: Location, group: zarr.Group) -> tuple[StoredLevel, ...] | None:
     import zarr
 
     if location.kind == "http":  # a plain server has no listing
-        return
-    for path, node in sorted(group.members(max_depth=None), key=lambda member: member[0]):
-        if isinstance(node, zarr.Array):
-            yield describe_array(node, path)
+        return None
+    members = sorted(group.members(max_depth=None), key=lambda member: member[0])
+    return tuple(
+        describe_array(node, path) for path, node in members if isinstance(node, zarr.Array)
+    )
 
 
 def _stored(location: Location, arrays: Mapping[str, StoredLevel]) -> dict[str, Stored]:

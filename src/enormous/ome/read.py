@@ -7,6 +7,7 @@ nothing, so do we.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -125,7 +126,10 @@ def read_images(group: zarr.Group, where: str = "") -> tuple[Image, ...]:
         return ()
     if not isinstance(multiscales, Sequence) or isinstance(multiscales, str):
         raise DataError(f"{where}: 'multiscales' is not a list; the OME-Zarr metadata is damaged")
-    labels = read_labels(group)
+    try:
+        labels = read_labels(group)
+    except (TypeError, AttributeError) as error:
+        raise DataError(f"{where}/labels: its list of labels is damaged ({error})") from error
     return tuple(_image(group, ome, entry, labels, where) for entry in multiscales)
 
 
@@ -154,6 +158,7 @@ def _image(
         axes = tuple(_axis(axis) for axis in entry.get("axes", ()))
         levels = tuple(_level(group, entry, dataset, where) for dataset in entry["datasets"])
         version = ome.get("version", entry.get("version"))
+        _check_dimensions(axes, levels)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise DataError(
             f"{where}: the OME-Zarr metadata is damaged ({type(error).__name__}: {error})"
@@ -167,6 +172,20 @@ def _image(
         is_label="image-label" in ome,
         labels=labels,
     )
+
+
+def _check_dimensions(axes: Sequence[Axis], levels: Sequence[StoredLevel]) -> None:
+    """Levels there must be, all with the dimensions that the axes name, if any are named."""
+    if not levels:
+        raise ValueError("it names no levels")
+    for level in levels:
+        if axes and len(level.shape) != len(axes):
+            letters = ", ".join(str(axis.name) for axis in axes)
+            raise ValueError(
+                f"the axes are {letters} but level '{level.path}' has {len(level.shape)} dimensions"
+            )
+        if len(level.shape) != len(levels[0].shape):
+            raise ValueError("the levels have different numbers of dimensions")
 
 
 def _axis(axis: Any) -> Axis:
@@ -203,7 +222,7 @@ def compose(
     Raises
     ------
     ValueError
-        If one is of another kind, or does not have one number for each axis.
+        If one is of another kind, or does not have one finite number for each axis.
     """
     scale, translation = (1.0,) * ndim, (0.0,) * ndim
     for step in steps:
@@ -215,6 +234,8 @@ def compose(
         numbers = tuple(float(v) for v in step[kind])
         if len(numbers) != ndim:
             raise ValueError(f"{kind} {numbers} does not suit {ndim} axes")
+        if not all(map(math.isfinite, numbers)):
+            raise ValueError(f"{kind} {numbers} is not finite")
         if kind == "scale":
             scale = tuple(s * v for s, v in zip(scale, numbers, strict=True))
             translation = tuple(t * v for t, v in zip(translation, numbers, strict=True))
