@@ -295,6 +295,17 @@ def test_blocks_are_cut_from_the_whole(name: str) -> None:
             samples.generate(name, "tiny", origin=origin, block=size)
 
 
+@pytest.mark.parametrize("wrong", [(2.7, 9, 9), ("9", 9, 9), 9])
+def test_what_is_no_whole_number_is_refused(tmp_path: Path, wrong: Any) -> None:
+    for arguments in ({"shape": wrong}, {"origin": wrong}, {"block": wrong}):
+        with pytest.raises(UsageError, match="whole numbers"):
+            samples.generate("heart", "tiny", **arguments)
+    with pytest.raises(UsageError, match="whole numbers"):
+        samples.plan("heart", tmp_path / "x", shape=wrong)
+    block = samples.generate("sparse", shape=np.array([9, 9, 9]), block=(np.int64(2), 3, 4))
+    assert block.shape == (2, 3, 4)
+
+
 def test_masks_tell_what_the_image_shows() -> None:
     sparse = samples.generate("sparse", "tiny")
     np.testing.assert_array_equal(samples.mask("sparse", "foreground", "tiny"), sparse > 0)

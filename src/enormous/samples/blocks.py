@@ -17,7 +17,7 @@ from enormous._text import shape_text
 from enormous.errors import DataError, UsageError
 from enormous.grid import Shape, Tiling
 from enormous.samples._pool import run_blocks, workers_or_default
-from enormous.samples.catalogue import describe, shape_of
+from enormous.samples.catalogue import describe, integers, shape_of
 
 #: Edge of the pieces that threads generate, in voxels.
 PIECE = 128
@@ -203,7 +203,7 @@ def _assemble(
 
 
 def _three(numbers: Sequence[int], what: str) -> Shape:
-    given = tuple(int(n) for n in numbers)
+    given = integers(numbers, what)
     if len(given) != 3:
         raise UsageError(f"{what} {given} needs three numbers: Z,Y,X")
     return given

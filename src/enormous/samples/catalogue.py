@@ -7,6 +7,7 @@ front (:mod:`enormous.samples.blocks`), by the writer and by the lessons.
 from __future__ import annotations
 
 import difflib
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -126,13 +127,28 @@ def shape_of(name: str, size: str = "small", shape: Sequence[int] | None = None)
     """
     sample = describe(name)
     if shape is not None:
-        given = tuple(int(n) for n in shape)
+        given = integers(shape, "shape")
         if len(given) != 3 or any(n < 1 for n in given):
             raise UsageError(f"shape {given} will not do; give three sizes of 1 or more: Z,Y,X")
         return given
     if size not in SIZES:
         raise UsageError(f"unknown size {size!r}; use one of {', '.join(SIZES)}, or give a shape")
     return tuple(round(n * SIZES[size] / max(sample.full_shape)) for n in sample.full_shape)
+
+
+def integers(numbers: Sequence[int], what: str) -> tuple[int, ...]:
+    """Whole numbers as Python's own; what is not one is refused, never rounded.
+
+    Raises
+    ------
+    UsageError
+    """
+    try:
+        return tuple(operator.index(n) for n in numbers)
+    except TypeError as error:
+        raise UsageError(
+            f"{what} {numbers!r} will not do; give three whole numbers: Z,Y,X"
+        ) from error
 
 
 def voxel_size(name: str, shape: Sequence[int]) -> tuple[float, float, float]:

@@ -239,6 +239,7 @@ def plan(
     levels : int, optional
         Level 0 included; by default until the longest axis fits into one chunk.
     seed : int
+        Of the twin: everything random follows from it.
     channels, timepoints : int, optional
         Of the heart: adds an axis ``c`` (1 or 2) and an axis ``t``.
     workers : int, optional
@@ -261,6 +262,8 @@ def plan(
     """
     sample = describe(name)
     space = _shape(name, size, shape, source)
+    if source == "real" and seed != 0:
+        raise UsageError(f"the published {name} has no seed; leave it out, or use the twin")
     if zarr_format not in (2, 3):
         raise UsageError(f"there is no Zarr format {zarr_format}; use 3 (OME-Zarr 0.5) or 2 (0.4)")
     if zarr_format == 2 and shards not in (None, "none"):
