@@ -331,36 +331,77 @@ def test_every_size_shows_the_same_field_of_view() -> None:
     assert samples.voxel_size("heart", (806, 629, 629)) == pytest.approx((200.64,) * 3)
 
 
-_LIMITED = """
-import resource, sys
+def test_workers_without_work_need_no_memory(tmp_path: Path) -> None:
+    for name in samples.NAMES:
+        few, many = (
+            samples.plan(name, tmp_path / "x", size="small", workers=n).peak_bytes
+            for n in (8, 1000)
+        )
+        assert many == few
+    one, two = (
+        samples.plan("heart", tmp_path / "x", size="tiny", workers=n).peak_bytes for n in (1, 1000)
+    )
+    assert one == two
+
+
+_MEASURED = """
+import json, resource, sys
 import enormous.samples as samples
-samples.generate("sparse", "tiny")  # compile, or load what is compiled
-plan = samples.plan("sparse", sys.argv[1], shape=(1280, 512, 512), codec="none", shards=256,
-                    chunks=64, workers=2)
-limit = plan.peak_bytes
-assert plan.write_bytes > 1.2 * limit, (plan.write_bytes, limit)
+name, out, limited, options = sys.argv[1], sys.argv[2], sys.argv[3] == "limited", sys.argv[4]
+samples.generate(name, "tiny")  # compile, or load what is compiled
+plan = samples.plan(name, out, **json.loads(options))
 with open("/proc/self/clear_refs", "w") as refs:
     refs.write("5")  # forget the peak so far: compiling may have taken more than writing will
-resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+if limited:
+    resource.setrlimit(resource.RLIMIT_DATA, (plan.peak_bytes, plan.peak_bytes))
 samples.execute(plan)
 with open("/proc/self/status") as status:
     peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
-print(limit, peak * 1024)
+print(plan.peak_bytes, peak * 1024, plan.write_bytes)
 """
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="RLIMIT_DATA binds on Linux only")
-def test_a_sample_larger_than_memory_is_written_within_what_the_plan_says(tmp_path: Path) -> None:
-    out = tmp_path / "large.zarr"
+def measured(name: str, out: Path, limited: bool, **options: Any) -> tuple[int, int, int]:
+    """Peak memory that the plan says and that the run took, and bytes written; in a process."""
+    arguments = (name, str(out), "limited" if limited else "free", json.dumps(options))
     done = subprocess.run(
-        [sys.executable, "-c", _LIMITED, str(out)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", _MEASURED, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
-    said, peak = map(int, done.stdout.split())
+    said, peak, written = map(int, done.stdout.split())
+    return said, peak, written
+
+
+linux_only = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="peaks are read, and limits bind, on Linux only"
+)
+
+
+@linux_only
+@pytest.mark.slow
+def test_a_sample_larger_than_memory_is_written_within_what_the_plan_says(tmp_path: Path) -> None:
+    out = tmp_path / "large.zarr"
+    said, peak, written = measured(
+        "sparse", out, True, shape=(1280, 512, 512), codec="none", shards=256, chunks=64, workers=2
+    )
+    assert written > 1.2 * said
     assert peak < said
     first = zarr.open_group(str(out), mode="r")["0"]
     expected = samples.generate(
         "sparse", shape=first.shape, origin=(512, 0, 0), block=(1, 512, 512)
     )
     np.testing.assert_array_equal(first[512:513], expected)
+
+
+@linux_only
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["heart", "dense"])
+@pytest.mark.parametrize("more", [{"workers": 2}, {"workers": 8, "zarr_format": 2}], ids=str)
+def test_the_memory_a_plan_says_is_enough_and_not_far_from_the_truth(
+    tmp_path: Path, name: str, more: dict[str, Any]
+) -> None:
+    said, peak, _ = measured(name, tmp_path / "x.zarr", False, shape=(400, 312, 312), **more)
+    assert peak < said < 4 * peak

@@ -166,7 +166,9 @@ class Plan:
 
     def side_by_side(self, stage: Stage) -> int:
         """Pieces of one block made at a time: more than one where blocks are too few."""
-        return max(1, self.workers // stage.blocks.n)
+        grid = self.levels[stage.level].grid
+        pieces = math.prod(map(_pieces, grid.shape, grid.by_object.tile, grid.chunks))
+        return max(1, min(self.workers // stage.blocks.n, pieces))
 
     def as_dict(self) -> dict[str, Any]:
         """What ``--dry-run`` tells, as JSON values."""
@@ -186,6 +188,11 @@ class Plan:
             "workers": self.workers,
             "peak_memory_bytes": self.peak_bytes,
         }
+
+
+def _pieces(size: int, block: int, chunk: int) -> int:
+    """Chunks of a block along one axis, where the array has that size."""
+    return math.ceil(min(size, block) / chunk)
 
 
 def _level_dict(level: Level) -> dict[str, Any]:
