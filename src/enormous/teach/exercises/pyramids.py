@@ -18,8 +18,13 @@ def translation_of_a_coarse_z() -> tuple[float, ...]:
     return levels_of(base, (4.0, 1.0, 1.0), levels=4)[3].translation
 
 
-# the last two levels are 2 in 1000 of the sum: who forgets them is to hear of it
-@exercise("pyramids-2", hint="Round up at every level, multiply, add up.", rtol=1e-3)
+# three decimals are asked for: rounding down, and the estimate by one seventh, are 2 to 5 in
+# 10,000 off, and are to hear of it
+@exercise(
+    "pyramids-2",
+    hint="Round up at every level, multiply, add up, and keep three decimals.",
+    rtol=1e-4,
+)
 def bytes_of_all_levels() -> float:
     shape, total = [1999, 1501, 1501], 0
     for _ in range(5):
@@ -78,15 +83,27 @@ def which_was_it(how_made: Any) -> str:
         fine = rng.integers(0, 2**16, shape).astype(np.uint16)
         if smooth:
             fine = ndimage.gaussian_filter(fine, 1)
-        coarse = {
-            "mean": downsample(fine, (2, 2, 2), "mean"),
-            "stride": fine[::2, ::2, ::2],
-            "other": downsample(fine, (2, 2, 2), "mode") + 1,
-        }
-        for truth, level in coarse.items():
+        fine = np.pad(fine, 4)  # a dark margin, as around a scan: there, all methods agree
+        mean, stride = downsample(fine, (2, 2, 2), "mean"), fine[::2, ::2, ::2]
+        even = np.pad(fine, [(0, n % 2) for n in fine.shape], "edge").astype(float)
+        z, y, x = mean.shape
+        exact = even.reshape(z, 2, y, 2, x, 2).mean(axis=(1, 3, 5))
+        half = z // 2  # mean in one half, strided in the other: one voxel does not tell
+        levels = [
+            ("mean", mean),
+            ("mean", np.floor(exact).astype(fine.dtype)),
+            ("mean", np.ceil(exact).astype(fine.dtype)),
+            ("stride", stride),
+            ("other", downsample(fine, (2, 2, 2), "mode") + 1),
+            ("other", np.concatenate([mean[:half], stride[half:]])),
+            ("other", np.concatenate([stride[:half], mean[half:]])),
+        ]
+        if not any(n % 2 for n in fine.shape):  # of odd sizes the usual zoom is striding
+            levels.append(("other", ndimage.zoom(fine, 0.5, order=1)))
+        for truth, level in levels:
             said = how_made(fine.copy(), level.copy())
             if said is None or said is ...:
                 raise NotAnswered
             if said != truth:
-                return f"For a level made by {truth!r}, of shape {shape}, it said {said!r}."
+                return f"For a level made by {truth!r}, of shape {level.shape}, it said {said!r}."
     return ""
