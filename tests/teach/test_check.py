@@ -222,7 +222,10 @@ SLIPS = {
     "how-big-1": (33.554432, [33.554432e9 / 2**30, 32, 33, 16.777216]),
     "how-big-2": (3.84, [60 * 64 / 1024, 60e9 * 64 / 2**40, 3840, 0.96]),
     "pyramids-1": ((2, 3.5, 3.5), [(4, 4, 4), (2, 4, 4), (3.5, 3.5, 3.5), (2, 3.5, 0)]),
-    "pyramids-2": (10.296756998, [10.276875998, 9.007497998, 9.0075 * 4 / 3, 9.588]),
+    "pyramids-2": (
+        10.296756998,
+        [10.2913, 10.2943, 10.3, 10.276875998, 9.007497998, 9.0075 * 4 / 3, 9.588],
+    ),
     "read-amplification-2": ((223 / 96) ** 3, [(224 / 96) ** 3, (222 / 96) ** 3, 223 / 96, 8]),
     "sharding-by-hand-2": (8.5, [8, 9, 16, 17, 136]),
 }
@@ -237,7 +240,8 @@ def test_the_tolerance_forgives_rounding_and_no_slip(capsys):
         name for name, value in values.items() if isinstance(value, float | tuple)
     }
     for name, (right, slips) in SLIPS.items():
-        rounded = right if isinstance(right, tuple) else float(f"{right:.3g}")
+        digits = 3 if _registry.find(name).rtol > 1e-3 else 5  # the text asks for more of them
+        rounded = right if isinstance(right, tuple) else float(f"{right:.{digits}g}")
         for answer in (right, rounded, *slips):
             check(name, answer)
             said = capsys.readouterr().out
