@@ -203,7 +203,7 @@ const chunkExplorer = (() => {
     const share = (100 * Number(padding)) / Number(whole.nbytes);
     const read = "This access";
     const array = "The whole array";
-    const task = "Memory of one task";
+    const writer = "What a writer holds";
     return [
       [read, "requests", ...count(wanted.requests)],
       [read, "chunks fetched", ...count(wanted.chunks)],
@@ -218,8 +218,8 @@ const chunkExplorer = (() => {
       [array, "chunks in the array", ...count(whole.nChunks)],
       [array, "objects in the array", ...count(whole.nObjects)],
       [array, "bytes of all shard indexes", ...bytes(whole.nObjects * whole.indexBytes)],
-      [task, "bytes of one chunk", ...bytes(whole.chunkBytes)],
-      [task, "bytes of one shard", ...(layout.shards ? bytes(whole.shardBytes) : ["0", "no shards"])],
+      [writer, "bytes of one chunk", ...bytes(whole.chunkBytes)],
+      [writer, "bytes of one shard", ...(layout.shards ? bytes(whole.shardBytes) : ["0", "no shards"])],
     ];
   }
 

@@ -18,6 +18,7 @@ import pytest
 from enormous.errors import UsageError
 from enormous.grid import Grid, Need, Shape
 from enormous.samples.catalogue import NAMES, describe
+from enormous.samples.fidelity import recorded
 from enormous.teach import explorer
 from enormous.view.server import serve
 
@@ -213,9 +214,13 @@ def test_page_and_python_show_the_same_table(tab: Page, base: str, settings: str
 
 def test_samples_are_those_of_the_toolkit(tab: Page, base: str) -> None:
     show(tab, base)
+    times = set()
     for name in NAMES:
         tab.select_option("#preset", name)
         sample = describe(name)
+        measured = recorded(name)["blosc-zstd:3:shuffle"]
+        assert float(tab.input_value("#ratio")) == float(f"{measured:.2g}"), name
+        times.add(tile(tab, "time"))
         for field, expected in (
             ("shape", sample.full_shape),
             ("voxel", sample.full_voxel_size),
@@ -225,6 +230,10 @@ def test_samples_are_those_of_the_toolkit(tab: Page, base: str) -> None:
             assert shown == list(expected), (name, field)
         assert tab.input_value("#itemsize") == sample.dtype.removeprefix("uint16") + "2"
         assert tab.input_value("#preset") == name
+        link = tab.url.removeprefix(base)
+        show(tab, base, link)
+        assert tab.input_value("#preset") == name  # the two kinds of neurons, too
+    assert len(times) == len(NAMES)
     tab.select_option("#preset", "organ")
     assert {row[0]: row[2] for row in table(tab)}["bytes of the array"] == "1.00 TB"
 

@@ -67,7 +67,7 @@ def explore(
     Returns
     -------
     Table
-        The access, the whole array, and the memory of one task.
+        The access, the whole array, and what a writer holds.
 
     Raises
     ------

@@ -74,7 +74,7 @@ def a_codec_for_labels(answer: Any) -> str:
     labels = _labels()
     ratio = labels.nbytes / len(codec.encode(labels.tobytes(), labels.itemsize))
     if ratio < LABELS_RATIO:
-        better = "leave the shuffle away, or " if codec.shuffle in ("shuffle", "bitshuffle") else ""
+        better = "leave out the shuffle, or " if codec.shuffle in ("shuffle", "bitshuffle") else ""
         return f"{codec} reaches {ratio:.1f}: {better}try a higher level or another codec."
     if not matches(bound, 16 / _entropy(np.diff(labels, axis=2)), rtol=0.01):
         return "The codec will do; look again at the bound: 16 bits over the entropy in bits."
