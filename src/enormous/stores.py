@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote, urlsplit
 
 from enormous.errors import DataError, UsageError
+from enormous.ledger import NODE_NAMES
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store
@@ -411,7 +412,7 @@ def _on_server(location: Location) -> bool:
     folder, _, name = location.base.rpartition("/")
     if folder.endswith("/"):  # the server's root has no name of its own
         folder, name = location.base, ""
-    candidates = [f"{name}/{file}".lstrip("/") for file in ("zarr.json", ".zgroup", ".zarray")]
+    candidates = [f"{name}/{file}".lstrip("/") for file in NODE_NAMES]
     http: Any = HTTPStore.from_url
     store = http(folder, client_options=_HTTP_CLIENT, retry_config=_HTTP_RETRY)
     try:

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from enormous.errors import DataError, EnormousError
+from enormous.ledger import is_metadata
 from enormous.ome.read import Image, StoredLevel, describe_array, ome_attributes, read_images
 from enormous.stores import Location, join, locate
 
 if TYPE_CHECKING:
     import zarr
 
-_METADATA = frozenset({"zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"})
 
 # what a group is, by the attribute that says so
 _KINDS = {
@@ -204,7 +204,7 @@ def _total(sizes: Iterable[tuple[str, int]], array: StoredLevel) -> Stored:
     for key, n in sizes:
         if is_chunk(key):
             objects, nbytes = objects + 1, nbytes + n
-        elif key.rpartition("/")[2] not in _METADATA:
+        elif not is_metadata(key):
             stray += 1
     return Stored(objects, nbytes, stray)
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from enormous._text import bytes_text
 from enormous.errors import DataError, EnormousError, UsageError
+from enormous.ledger import METADATA_NAMES
 from enormous.ome.read import ome_attributes
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -28,7 +29,6 @@ _DENIED_WORDS = tuple(
     os.strerror(code).lower() for code in (errno.EACCES, errno.EPERM, errno.EROFS)
 )
 
-_METADATA = frozenset({"zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"})
 # the names of chunks and shards under every chunk key encoding and separator
 _CHUNK_KEY = re.compile(r"c|(c[/.])?[0-9]+([/.][0-9]+)*")
 
@@ -86,7 +86,7 @@ def _foreign_below(folder: Path, levels: set[str], labels: Path | None) -> Itera
     """As :func:`_foreign`, for a group inside an image: the paths of its levels are known."""
     for entry in os.scandir(folder):
         below = Path(entry.path)
-        if entry.is_file(follow_symlinks=False) and entry.name in _METADATA:
+        if entry.is_file(follow_symlinks=False) and entry.name in METADATA_NAMES:
             continue
         if not entry.is_dir(follow_symlinks=False):
             yield entry.path
@@ -105,14 +105,14 @@ def _foreign_in_labels(folder: Path) -> Iterator[str]:
         if entry.is_dir(follow_symlinks=False):
             below = Path(entry.path)
             yield from _foreign(below) if _multiscales(below) is not None else _files(below)
-        elif entry.name not in _METADATA or entry.is_symlink():
+        elif entry.name not in METADATA_NAMES or entry.is_symlink():
             yield entry.path
 
 
 def _foreign_in_array(folder: Path) -> Iterator[str]:
     for path in _files(folder):
         key = os.path.relpath(path, folder).replace(os.sep, "/")
-        known = key in _METADATA or _CHUNK_KEY.fullmatch(key)
+        known = key in METADATA_NAMES or _CHUNK_KEY.fullmatch(key)
         if not known or os.path.islink(path):
             yield path
 
@@ -221,7 +221,7 @@ def stored(folder: Path) -> tuple[int, int]:
     size = count = 0
     for parent, _, names in os.walk(folder):
         for name in names:
-            if name not in _METADATA:
+            if name not in METADATA_NAMES:
                 size += os.path.getsize(os.path.join(parent, name))
                 count += 1
     return size, count
