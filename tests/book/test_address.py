@@ -49,3 +49,12 @@ def test_every_page_is_in_the_contents() -> None:
         if "_templates" not in page.parts
     }
     assert pages == named
+
+
+def test_the_lock_names_no_host_and_pins_every_package_by_hash() -> None:
+    lock = (ROOT / "requirements.lock").read_text("utf-8")
+    assert "://" not in lock
+    pinned = re.findall(r"^[a-z0-9._-]+(?:\[[^]]+\])?==\S+(.*)$", lock, re.M)
+    assert len(pinned) > 100
+    assert all(rest.rstrip().endswith("\\") for rest in pinned)  # hashes follow
+    assert len(re.findall(r"^zarr==", lock, re.M)) == 1  # one zarr for every Python
