@@ -6,6 +6,8 @@ import ast
 import json
 import re
 import shutil
+import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -317,3 +319,17 @@ def test_recorded_values_are_formatted_as_the_book_formats_them(text, spec):
     from myst_nb.core.variables import format_plain_text
 
     assert format_glued(text, spec) == format_plain_text(repr(text), spec or "s")
+
+
+def test_the_install_cell_brings_all_that_chapters_import() -> None:
+    """What a chapter imports is in the base install, in Python, or named in the install cell."""
+    from enormous.teach.notebooks import EXTRAS
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    base = {re.split(r"[\[<>=]", name)[0].replace("-", "_") for name in project["dependencies"]}
+    known = base | set(EXTRAS.split()) | set(sys.stdlib_module_names) | {"enormous", "IPython"}
+    for path in sorted((ROOT / "notebooks" / "chapters").glob("*.ipynb")):
+        for cell in nbformat.read(path, 4).cells:
+            if cell.cell_type == "code":
+                named = re.findall(r"^(?:import|from) (\w+)", cell.source, re.M)
+                assert set(named) <= known, path.name

@@ -43,7 +43,9 @@ INSTALL = """\
 try:
     import enormous
 except ImportError:
-    %pip install --quiet "enormous @ git+{repository}@{branch}" matplotlib scipy"""
+    %pip install --quiet "enormous @ git+{repository}@{branch}" {extras}"""
+#: What chapters import beyond the toolkit's base install and Python's own library.
+EXTRAS = "imagecodecs matplotlib psutil scipy"
 
 
 @dataclass(frozen=True)
@@ -193,7 +195,7 @@ def _cells(book: Book, chapter: Chapter, folder: str) -> Iterator[Cell]:
     of an exercise or solution, and a code cell end it.
     """
     flatten = Flattener(book, chapter, folder)
-    install = INSTALL.format(repository=book.repository, branch=book.branch)
+    install = INSTALL.format(repository=book.repository, branch=book.branch, extras=EXTRAS)
     pending: list[str] = []
     region: Region | None = None
     introduced = False
