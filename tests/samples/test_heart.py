@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from enormous import samples
 from enormous.errors import UsageError
 from enormous.samples import _field, heart
 from enormous.samples.heart_develop import NOISE_MIDDLE, NOISE_SIDE
@@ -169,7 +170,7 @@ def test_the_corners_are_constant_and_nothing_else_is(half, masks):
 @pytest.mark.parametrize("shape", [SMALL, TINY])
 def test_beads_are_where_the_truth_says(shape):
     image = heart.block(shape, ORIGIN, shape).astype(float)
-    voxel = np.array(heart.voxel_size(shape))
+    voxel = np.array(samples.voxel_size("heart", shape))
     beads = {k: v for k, v in heart.truth().landmarks.items() if k.startswith("bead")}
     assert len(beads) == 6
     for centre in beads.values():
@@ -217,7 +218,7 @@ def test_masks_do_not_overlap_where_they_exclude_each_other(masks):
 def test_volumes_are_those_of_the_mask():
     truth = heart.truth()
     shape = truth.volume_shape
-    voxel = np.prod(heart.voxel_size(shape)) / 1e9
+    voxel = np.prod(samples.voxel_size("heart", shape)) / 1e9
     chambers = heart.mask(shape, ORIGIN, shape, "chambers").sum() * voxel
     four = [v for k, v in truth.volumes.items() if k != "myocardium"]
     assert len(four) == 4
@@ -281,7 +282,7 @@ def test_vessel_segments_are_where_the_truth_says():
     right = 0
     for s in wide:
         middle = truth.segment_ends[s].mean(axis=0)
-        voxel = (middle / np.array(heart.voxel_size(FULL))).astype(int)
+        voxel = (middle / np.array(samples.voxel_size("heart", FULL))).astype(int)
         label = int(heart.vessel_labels(FULL, voxel, (1, 1, 1))[0, 0, 0])
         assert label > 0
         right += label == truth.segment_tree[s]

@@ -46,27 +46,9 @@ from enormous.samples.heart_scene import (
 from enormous.samples.heart_truth import Truth, truth
 from enormous.samples.heart_vessels import END_RADIUS_MM, VESSEL_WALL_MM
 
-__all__ = ["DTYPE", "SHAPES", "Truth", "block", "mask", "truth", "vessel_labels", "voxel_size"]
+__all__ = ["DTYPE", "SHAPES", "Truth", "block", "mask", "truth", "vessel_labels"]
 
 DTYPE = np.dtype("uint16")
-_Axis = tuple[NDArray[np.int64], NDArray[np.float32]]
-
-
-def voxel_size(shape: Sequence[int]) -> tuple[float, float, float]:
-    """Return the voxel size of an image of the heart.
-
-    Parameters
-    ----------
-    shape : sequence of 3 int
-        z, y, x.
-
-    Returns
-    -------
-    tuple of 3 float
-        z, y, x in micrometre.
-    """
-    z, y, x = _check_shape(shape)
-    return FOV_MM[0] * 1000.0 / z, FOV_MM[1] * 1000.0 / y, FOV_MM[2] * 1000.0 / x
 
 
 def _check_shape(shape: Sequence[int]) -> Triple:

@@ -16,7 +16,6 @@ from enormous.samples.heart_anatomy import (
     CHAMBER,
     CLOT,
     FAT,
-    FOV_RADIUS_MM,
     JAR_RADIUS_MM,
     JAR_WALL_MM,
     LEAFLET,
@@ -42,7 +41,6 @@ _ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
 _LEAF, _MEMBRANE = np.float32(LEAFLET_MM), np.float32(MEMBRANE_MM)
 _VESSEL_WALL = np.float32(VESSEL_WALL_MM)
 _JAR, _JAR_WALL = np.float32(JAR_RADIUS_MM), np.float32(JAR_WALL_MM)
-_FOV2 = FOV_RADIUS_MM * FOV_RADIUS_MM
 _BYTE, _MEAN = np.uint32(255), np.int32(510)
 _8, _16, _24, _32 = np.uint32(8), np.uint32(16), np.uint32(24), np.uint64(32)
 _LOW = np.uint64(0xFFFFFFFF)

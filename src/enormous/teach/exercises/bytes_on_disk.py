@@ -1,6 +1,7 @@
 """Answers to the exercises of "Bytes on disk, and what a slice costs"."""
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,9 +29,9 @@ def pages_of_an_x_slice() -> float:
 @exercise("bytes-on-disk-3", many=True)
 def made_for_x_slices(answer: Any) -> str:
     try:
-        order = [int(axis) for axis in answer]
+        order = [operator.index(axis) for axis in answer]
     except (TypeError, ValueError):
-        return "Answer with three numbers: the old axes, in their new order."
+        return "Answer with three whole numbers: the old axes, in their new order."
     if sorted(order) != [0, 1, 2]:
         return "Each of the axes 0, 1 and 2 must come once."
     if order[0] != 2:

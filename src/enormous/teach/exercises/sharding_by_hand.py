@@ -1,5 +1,6 @@
 """Answers to the exercises of "Sharding by hand"."""
 
+import operator
 import struct
 from typing import Any
 
@@ -25,7 +26,7 @@ def one_slice_at_a_time() -> float:
 @exercise("sharding-by-hand-3", many=True)
 def a_shard_of_your_own(answer: Any) -> str:
     try:
-        shards = tuple(int(n) for n in answer)
+        shards = tuple(operator.index(n) for n in answer)
         if len(shards) != 3:
             raise ValueError
     except (TypeError, ValueError):
