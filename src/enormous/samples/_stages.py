@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from enormous.engine.pool import Stop, run_blocks
 from enormous.grid import Tiling
-from enormous.samples._pool import Stop, run_blocks
 
 if TYPE_CHECKING:
     from enormous.samples.planning import Plan

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enormous._text import shape_text
+from enormous.engine.pool import run_blocks, workers_or_default
 from enormous.errors import DataError, UsageError
 from enormous.grid import Shape, Tiling
-from enormous.samples._pool import run_blocks, workers_or_default
 from enormous.samples.catalogue import describe, integers, shape_of
 
 #: Edge of the pieces that threads generate, in voxels.

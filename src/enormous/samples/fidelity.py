@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from enormous.codecs import Codec
+from enormous.engine.pool import run_blocks, workers_or_default
 from enormous.errors import DataError
 from enormous.grid import Tiling
-from enormous.samples._pool import run_blocks, workers_or_default
 from enormous.samples.blocks import generate, one_block
 from enormous.samples.catalogue import describe
 

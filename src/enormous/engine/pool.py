@@ -1,6 +1,7 @@
-"""Run numbered blocks on threads: few in flight, the first error stops the rest.
+"""Run numbered pieces of work on threads: few in flight, the first error stops the rest.
 
-Called by :mod:`enormous.samples.blocks` and :mod:`enormous.samples.write`.
+Called by the executors for blocks and by :class:`enormous.engine.work.Work` for the pieces
+of one block.
 """
 
 from __future__ import annotations
