@@ -9,8 +9,16 @@ from typing import Any
 import pytest
 import zarr
 
-from enormous.errors import DataError
-from enormous.ome.metadata import VERSIONS, Channel, axes_of, image_attributes
+from enormous.errors import DataError, UsageError
+from enormous.grid import Grid
+from enormous.ome.metadata import (
+    ROUNDING,
+    VERSIONS,
+    Channel,
+    axes_of,
+    channels_of,
+    image_attributes,
+)
 from enormous.ome.pyramid import Level, layout, levels_of
 from enormous.ome.read import compose, read_images
 
@@ -136,3 +144,47 @@ def test_damaged_metadata_is_told_in_one_line(tmp_path: Path, entry: Any) -> Non
         read_images(group, "scan.zarr")
     assert "\n" not in str(told.value)
     assert "scan.zarr" in str(told.value)
+
+
+@pytest.mark.parametrize("method", ROUNDING)
+def test_every_method_says_what_it_takes_to_make_the_levels_again(method: str) -> None:
+    attributes = image_attributes("0.5", "a", axes_of("czyx"), make_levels(True), method)
+    (entry,) = attributes["ome"]["multiscales"]
+    kwargs = entry["metadata"]["kwargs"]
+    assert entry["type"] == kwargs["method"] == method
+    assert kwargs["rounding"] == ROUNDING[method]
+    # only striding leaves voxel 0 of all levels at one place
+    assert ("first voxel" in entry["metadata"]["description"]) == (method == "nearest")
+    with pytest.raises(UsageError, match=f"use one of .*{method}"):
+        image_attributes("0.5", "a", axes_of("czyx"), make_levels(True), "cubic")
+
+
+@pytest.mark.parametrize(("names", "middle"), [("yx", 0), ("cyx", 0), ("zyx", 15), ("tczyx", 15)])
+def test_a_viewer_starts_in_the_middle_of_the_depth(names: str, middle: int) -> None:
+    shape = tuple({"z": 31}.get(name, 4) for name in names)
+    ones = (1,) * len(shape)
+    level = Level("0", Grid(shape, shape, 2), ones, (1.0,) * len(shape), (0.0,) * len(shape))
+    channels = channels_of(["a", "b"], "uint16")
+    attributes = image_attributes("0.4", "a", axes_of(names), [level], "mean", channels=channels)
+    assert attributes["omero"]["rdefs"]["defaultZ"] == middle
+    assert len({channel["color"] for channel in attributes["omero"]["channels"]}) == 2
+
+
+def test_axes_have_the_units_they_are_given_and_the_order_of_the_specification() -> None:
+    units = [axis.unit for axis in axes_of("tcyx", "nanometer", "second")]
+    assert units == ["second", None, "nanometer", "nanometer"]
+    assert [axis.unit for axis in axes_of("tyx", None)] == [None, None, None]
+    for names in ("", "x", "xy", "ctyx", "zyxc", "zzyx", "qyx", "zx"):
+        with pytest.raises(UsageError, match="axes"):
+            axes_of(names)
+
+
+def test_channels_are_shown_over_their_range_or_the_window() -> None:
+    (one,) = channels_of(["a"], "int8")
+    assert (one.window, one.limits, one.color) == ((-128.0, 127.0), (-128.0, 127.0), "FFFFFF")
+    (one,) = channels_of(["a"], "uint16", (10.0, 300.0))
+    assert (one.window, one.limits) == ((10.0, 300.0), (0.0, 65535.0))
+    (one,) = channels_of(["a"], "float32", (-1.0, 3.0))
+    assert one.window == one.limits == (-1.0, 3.0)
+    (one,) = channels_of(["a"], "float32")
+    assert one.window == (0.0, 1.0)

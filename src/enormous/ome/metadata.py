@@ -1,8 +1,8 @@
 """The OME-Zarr attributes of an image or label image, versions 0.4 (Zarr v2) and 0.5 (Zarr v3).
 
-Pure functions from frozen values to dictionaries: `enormous.samples.planning`
-says axes and channels, `enormous.samples.write` writes the attributes when all
-data is in place, and `enormous.ome.read` describes a file's axes with `Axis`.
+Pure functions from frozen values to dictionaries: planners (`enormous.samples`,
+`enormous.create`) say axes and channels, their last step writes the attributes
+when all data is in place, and `enormous.ome.read` describes a file's axes with `Axis`.
 Specifications: https://ngff.openmicroscopy.org/0.4/ and
 https://ngff.openmicroscopy.org/0.5/.
 """
@@ -13,7 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+
 from enormous import __version__
+from enormous.errors import UsageError
 from enormous.ome.pyramid import Level
 
 Version = Literal["0.4", "0.5"]
@@ -22,7 +25,30 @@ ZarrFormat = Literal[2, 3]
 #: The OME-Zarr version that each Zarr format carries.
 VERSIONS: Mapping[int, Version] = {2: "0.4", 3: "0.5"}
 
+_ORDERS = frozenset(f"{t}{c}{z}yx" for t in ("t", "") for c in ("c", "") for z in ("z", ""))
 _TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
+
+#: How each method makes one voxel of a window, and what it does where that is not one value.
+ROUNDING: Mapping[str, str] = {
+    "mean": "half to even",
+    "median": "the mean of the middle two, half to even",
+    "mode": "ties to the smaller value",
+    "max": "none: a value of the window",
+    "min": "none: a value of the window",
+    "nearest": "none: the first voxel of the window",
+}
+
+_WINDOWS = (
+    "Each level is made of the stored level above it: one voxel for each window of factors voxels "
+    "aligned at the origin; a window cut off by the edge uses the voxels it has."
+)
+_STRIDES = (
+    "Each level is made of the stored level above it: the first voxel of each window of factors "
+    "voxels aligned at the origin, so that voxel 0 of all levels lies at one place."
+)
+
+#: Colours of channels where nobody chose them: one is white, several can be told apart.
+PALETTE = ("00FFFF", "FF00FF", "FFFF00", "FF4040", "40FF40", "6060FF")
 
 
 @dataclass(frozen=True)
@@ -65,10 +91,55 @@ class Channel:
     color: str = "FFFFFF"
 
 
-def axes_of(names: str, unit: str | None = "micrometer") -> tuple[Axis, ...]:
-    """Axes from their letters, such as ``"tczyx"``; the spatial ones get `unit`."""
+def axes_of(
+    names: str, unit: str | None = "micrometer", time_unit: str | None = None
+) -> tuple[Axis, ...]:
+    """Axes from their letters, such as ``"tczyx"``.
+
+    Parameters
+    ----------
+    names : str
+        ``y`` and ``x``, with ``t``, ``c`` and ``z`` before them where there are such.
+    unit, time_unit : str or None
+        Of the spatial axes and of time, as in UDUNITS-2; None where they are not known.
+
+    Raises
+    ------
+    UsageError
+        If a letter is none of these or stands twice, or they are not in the order that
+        OME-Zarr asks for.
+    """
+    if names not in _ORDERS:
+        raise UsageError(f"axes {names!r} are not yx, with t, c and z before them in this order")
+    units = {"space": unit, "time": time_unit, "channel": None}
+    return tuple(Axis(name, _TYPES[name], units[_TYPES[name]]) for name in names)
+
+
+def channels_of(
+    labels: Sequence[str], dtype: str, window: tuple[float, float] | None = None
+) -> tuple[Channel, ...]:
+    """Channels shown over the range of their dtype, or over `window`.
+
+    Parameters
+    ----------
+    labels : sequence of str
+        One for each channel.
+    dtype : str
+        As numpy names it.
+    window : tuple of float, optional
+        Grey levels shown as black and as full colour. Floats have no range of their own:
+        without a window they are shown from 0 to 1.
+    """
+    kind = np.dtype(dtype)
+    limits = (0.0, 1.0)
+    if kind.kind in "ui":
+        limits = (float(np.iinfo(kind).min), float(np.iinfo(kind).max))
+    elif window is not None and kind.kind == "f":
+        limits = window
+    colors = ("FFFFFF",) if len(labels) == 1 else PALETTE
     return tuple(
-        Axis(name, _TYPES[name], unit if _TYPES[name] == "space" else None) for name in names
+        Channel(label, window or limits, limits, colors[i % len(colors)])
+        for i, label in enumerate(labels)
     )
 
 
@@ -93,7 +164,7 @@ def image_attributes(
     levels : sequence of Level
         As written, finest first.
     method : str
-        How each level was made of the one above: ``mean`` or ``mode``.
+        How each level was made of the one above: a key of :data:`ROUNDING`.
     channels : sequence of Channel
         For ``omero``, one for each channel; none for label images.
     is_label : bool
@@ -103,7 +174,14 @@ def image_attributes(
     -------
     dict
         JSON values. In 0.5 everything stands below ``ome``.
+
+    Raises
+    ------
+    UsageError
+        If the method is not one of those.
     """
+    if method not in ROUNDING:
+        raise UsageError(f"unknown method {method!r}; use one of {', '.join(ROUNDING)}")
     multiscale: dict[str, Any] = {
         "name": name,
         "axes": [_axis(axis) for axis in axes],
@@ -116,7 +194,7 @@ def image_attributes(
         attributes["omero"] = {
             "name": name,
             "channels": [_channel(channel) for channel in channels],
-            "rdefs": {"defaultT": 0, "defaultZ": levels[0].grid.shape[-3] // 2, "model": "color"},
+            "rdefs": {"defaultT": 0, "defaultZ": _middle(axes, levels[0]), "model": "color"},
         }
     if is_label:
         attributes["image-label"] = {}
@@ -127,6 +205,12 @@ def image_attributes(
         if key in attributes:
             attributes[key]["version"] = version
     return attributes
+
+
+def _middle(axes: Sequence[Axis], level: Level) -> int:
+    """The slice that a viewer shows first; a 2-D image has slice 0 alone."""
+    depth = [n for axis, n in zip(axes, level.grid.shape, strict=True) if axis.name == "z"]
+    return depth[0] // 2 if depth else 0
 
 
 def _axis(axis: Axis) -> dict[str, str]:
@@ -146,18 +230,13 @@ def _dataset(level: Level) -> dict[str, Any]:
 
 def _provenance(levels: Sequence[Level], method: str) -> dict[str, Any]:
     """What it takes to make every level again."""
-    rounding = {"mean": "half to even", "mode": "ties to the smaller value"}
     return {
-        "description": (
-            "Each level is made of the stored level above it: one voxel for each window of "
-            "factors voxels aligned at the origin; a window cut off by the edge uses the voxels "
-            "it has."
-        ),
+        "description": _STRIDES if method == "nearest" else _WINDOWS,
         "method": "enormous.kernels.downsample",
         "version": __version__,
         "kwargs": {
             "method": method,
-            "rounding": rounding[method],
+            "rounding": ROUNDING[method],
             "factors": [list(level.factors) for level in levels[1:]],
         },
     }
