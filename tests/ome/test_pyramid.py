@@ -122,3 +122,43 @@ def test_numbers_of_levels() -> None:
     for wrong in (0, -1, 5):
         with pytest.raises(UsageError, match="levels"):
             levels_of(base, (1.0,) * 3, levels=wrong)
+
+
+@given(spaces, leading, st.tuples(*[st.sampled_from([1, 2])] * 3), st.integers(1, 64))
+def test_forced_factors_hold_at_every_level(
+    space: Shape, lead: Shape, factors: tuple[int, ...], edge: int
+) -> None:
+    scale = (1.0,) * len(lead) + (8.0, 1.0, 0.5)
+    base = layout(lead + space, 2, scale, chunks=min(edge, max(space)))
+    levels = levels_of(base, scale, factors=factors)
+    assert levels == levels_of(base, scale, factors=(1,) * len(lead) + factors)
+    for above, level in itertools.pairwise(levels):
+        wanted = (1,) * len(lead) + factors
+        shape = above.grid.shape
+        assert level.factors == tuple(f if n > 1 else 1 for f, n in zip(wanted, shape, strict=True))
+    # the axes that are halved fit into one chunk, and did not before the last level
+    halved = [a for a, f in enumerate(factors, start=len(lead)) if f == 2]
+    for level in levels:
+        longest = max((level.grid.shape[a] for a in halved), default=0)
+        assert (longest <= max(base.chunks)) == (level is levels[-1])
+
+
+def test_the_first_voxel_of_a_window_stays_where_it_is() -> None:
+    base = layout((64, 64, 64), 2, (4.0, 1.0, 1.0), chunks=16)
+    nearest = levels_of(base, (4.0, 1.0, 1.0), method="nearest")
+    mean = levels_of(base, (4.0, 1.0, 1.0))
+    assert [level.translation for level in nearest] == [(0.0, 0.0, 0.0)] * 3
+    assert [level.translation for level in mean] == [(0, 0, 0), (0, 0.5, 0.5), (0, 1.5, 1.5)]
+    assert [level.scale for level in nearest] == [level.scale for level in mean]
+
+
+@pytest.mark.parametrize(
+    "factors", [(2, 2), (2, 3, 2), (0, 2, 2), (2, 1, 1, 1), "2,2,2", (2, 2.5, 1)]
+)
+def test_factors_that_cannot_be(factors: object) -> None:
+    base = layout((2, 30, 30, 30), 2, (1.0,) * 4)
+    with pytest.raises(UsageError, match=r"factors .* halve") as told:
+        levels_of(base, (1.0,) * 4, factors=factors)  # type: ignore[arg-type]
+    assert "\n" not in str(told.value)
+    with pytest.raises(UsageError, match="use at most 1"):
+        levels_of(base, (1.0,) * 4, factors=(1, 1, 1), levels=2)

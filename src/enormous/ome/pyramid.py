@@ -20,6 +20,7 @@ from enormous.grid import SHARD_CHUNKS, Grid, Shape, check_new, default_layout
 FINEST = math.sqrt(2)
 
 Shards = int | Sequence[int] | Literal["none"] | None
+Factors = Literal["auto"] | Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -147,9 +148,15 @@ def auto_factors(shape: Shape, voxel_size: Sequence[float]) -> tuple[int, ...]:
 
 
 def levels_of(
-    base: Grid, voxel_size: Sequence[float], *, levels: int | None = None, keep_shards: bool = False
+    base: Grid,
+    voxel_size: Sequence[float],
+    *,
+    levels: int | None = None,
+    keep_shards: bool = False,
+    factors: Factors = "auto",
+    method: str = "mean",
 ) -> tuple[Level, ...]:
-    """All levels of a pyramid, halved as :func:`auto_factors` says.
+    """All levels of a pyramid: shapes, and where their voxels lie.
 
     Parameters
     ----------
@@ -158,44 +165,76 @@ def levels_of(
     voxel_size : sequence of float
         Of level 0, one for each axis.
     levels : int, optional
-        How many, level 0 included; by default until the longest axis fits into one chunk.
+        How many, level 0 included; by default until the longest axis that is halved
+        fits into one chunk.
     keep_shards : bool
         Keep the shard size of level 0. By default the shard's edge halves with
         the array, down to one chunk, so that a shard of level 0 makes whole
         shards of the levels below.
+    factors : "auto" or sequence of int
+        "auto" halves, at each level, the axes that :func:`auto_factors` names. A
+        sequence of 1 (keep) and 2 (halve), for all axes or the last three, holds at
+        every level; an axis of one voxel is kept.
+    method : str
+        One of :data:`enormous.kernels.METHODS`. "nearest" keeps the first voxel of
+        each window, whose centre does not move; all others make a voxel whose centre
+        is the window's.
 
     Returns
     -------
     tuple of Level
         Shapes are ``ceil(n / 2)`` along the halved axes; the translation is half
-        the difference between the voxel and that of level 0, so that all levels
-        lie over one another in space.
+        the difference between the voxel and that of level 0 (for "nearest": zero),
+        so that all levels lie over one another in space.
 
     Raises
     ------
     UsageError
-        If `levels` is below 1 or more than the array can be halved.
+        If `levels` is below 1 or more than the array can be halved, or `factors` are
+        not as above.
     """
+    forced = None if factors == "auto" else _forced_factors(base.shape, factors)
     if levels is not None and levels < 1:
         raise UsageError(f"{levels} levels make no image; give 1 or more (level 0 counts)")
     voxel = tuple(float(v) for v in voxel_size)
     ones = (1,) * len(base.shape)
     made = [Level("0", base, ones, voxel, tuple(0.0 for _ in voxel))]
-    while len(made) < levels if levels is not None else not _fits_one_chunk(made[-1].grid):
+    while len(made) < levels if levels is not None else not _fits_one_chunk(made[-1].grid, forced):
         above = made[-1]
-        factors = auto_factors(above.grid.shape, above.scale)
-        if max(factors) == 1:
+        if forced is None:
+            halved = auto_factors(above.grid.shape, above.scale)
+        else:
+            halved = tuple(f if n > 1 else 1 for n, f in zip(above.grid.shape, forced, strict=True))
+        if max(halved) == 1:
             raise UsageError(f"shape {base.shape} has no {levels} levels; use at most {len(made)}")
-        scale = tuple(s * f for s, f in zip(above.scale, factors, strict=True))
-        translation = tuple((s - v) / 2 for s, v in zip(scale, voxel, strict=True))
-        grid = _next_grid(above.grid, base, factors, keep_shards)
-        made.append(Level(str(len(made)), grid, factors, scale, translation))
+        scale = tuple(s * f for s, f in zip(above.scale, halved, strict=True))
+        moved = 0.0 if method == "nearest" else 0.5
+        translation = tuple((s - v) * moved for s, v in zip(scale, voxel, strict=True))
+        grid = _next_grid(above.grid, base, halved, keep_shards)
+        made.append(Level(str(len(made)), grid, halved, scale, translation))
     return tuple(made)
 
 
-def _fits_one_chunk(grid: Grid) -> bool:
-    """Whether the longest axis is no longer than the chunk; slices as chunks count as squares."""
-    return max(grid.shape[-3:]) <= max(grid.chunks)
+def _forced_factors(shape: Shape, factors: str | Sequence[int]) -> tuple[int, ...]:
+    """Factors for each axis, checked."""
+    given: tuple[object, ...] = (factors,) if isinstance(factors, str) else tuple(factors)
+    if len(given) == 3 < len(shape):
+        given = (1,) * (len(shape) - 3) + given
+    checked = tuple(2 if factor == 2 else 1 for factor in given)
+    space = len(shape) - 3
+    if given != checked or len(given) != len(shape) or 2 in given[: max(0, space)]:
+        raise UsageError(
+            f"factors {factors} do not suit the {len(shape)} axes of {shape}; give 'auto', or 1 "
+            "(keep) or 2 (halve) for each of the last three"
+        )
+    return checked
+
+
+def _fits_one_chunk(grid: Grid, forced: tuple[int, ...] | None) -> bool:
+    """Whether the longest halved axis is no longer than the chunk; chunks count as cubes."""
+    space = range(max(0, len(grid.shape) - 3), len(grid.shape))
+    lengths = [grid.shape[axis] for axis in space if forced is None or forced[axis] == 2]
+    return max(lengths, default=0) <= max(grid.chunks)
 
 
 def _next_grid(above: Grid, base: Grid, factors: tuple[int, ...], keep_shards: bool) -> Grid:
