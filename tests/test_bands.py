@@ -34,9 +34,11 @@ def pyramids(draw: st.DrawFn) -> list[Level]:
         draw(st.sampled_from([0, 1, 1, 2, 3]) if axis < ndim - 3 else st.integers(0, 21))
         for axis in range(ndim)
     ]
-    chunk = [draw(st.sampled_from([1, 2, 2, 3, 4])) for _ in shape]
-    per_shard = [draw(st.sampled_from([1, 2, 2, 3, 4])) for _ in shape]
-    sharding = draw(st.sampled_from(["none", "halved", "forced", "wild"]))
+    sharding = draw(st.sampled_from(["none", "halved", "forced", "forced", "wild"]))
+    # forced shards of an even number of chunks are what is packed
+    numbers = [1, 2] if sharding == "forced" else [1, 2, 2, 3, 4]
+    chunk = [draw(st.sampled_from(numbers)) for _ in shape]
+    per_shard = [draw(st.sampled_from([1, 2, 2, 3, 4, 4])) for _ in shape]
     levels: list[Level] = []
     for number in range(draw(st.integers(1, 5))):
         factors = tuple(
@@ -60,7 +62,7 @@ def pyramids(draw: st.DrawFn) -> list[Level]:
 def divided(draw: st.DrawFn) -> tuple[list[Level], tuple[Band, ...], Shape | None, int]:
     levels = draw(pyramids())
     base = draw(st.none() | st.tuples(*[st.integers(0, n + 3) for n in levels[0].grid.shape]))
-    most = draw(st.sampled_from([0, 64, 512, 4096, 10**9]))
+    most = draw(st.sampled_from([0, 0, 64, 512, 4096, 10**9]))
     return levels, bands(levels, base=base, most_bytes=most), base, most
 
 
