@@ -6,3 +6,11 @@ imported here, so that ``enormous --help`` answers at once.
 """
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    if name == "run":
+        from enormous.engine import run
+
+        return run
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

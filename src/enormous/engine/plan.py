@@ -7,11 +7,16 @@ computed from their number, never listed: a petabyte has millions.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from enormous import __version__
+from enormous.engine.freeze import freeze
 from enormous.grid import Tiling
 
 if TYPE_CHECKING:
@@ -84,6 +89,23 @@ class Stage:
         lanes = self.lanes(workers)
         return lanes * (self.block_bytes + self.side_by_side(workers) * self.piece_bytes)
 
+    def bytes_of(self, number: int) -> int:
+        """Bytes of the voxels of one block, as progress counts them."""
+        region = self.blocks.slices(self.blocks.index(number))
+        return math.prod(s.stop - s.start for s in region) * self.itemsize
+
+    def bytes_before(self, number: int) -> int:
+        """Bytes of the voxels of all blocks before one; of the whole stage for ``blocks.n``."""
+        shape, tile = self.blocks.shape, self.blocks.tile
+        if number >= self.blocks.n:
+            return math.prod(shape) * self.itemsize
+        voxels, size = 0, 1  # size: voxels of the box along the axes already passed
+        for axis, index in enumerate(self.blocks.index(number)):
+            start = index * tile[axis]
+            voxels += size * start * math.prod(shape[axis + 1 :])
+            size *= min(tile[axis], shape[axis] - start)
+        return int(voxels * self.itemsize)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -115,6 +137,9 @@ class Plan:
         Memory of the process before the first block.
     facts : tuple of pairs
         What ``--dry-run`` tells of this operation, beyond what is common to all: JSON values.
+    codec : str, optional
+        What most of the work is, as :class:`enormous.codecs.Codec` names it: ``--dry-run``
+        measures how fast this machine is with it.
     created : str
         When the plan was made: the only time that is ever written.
     """
@@ -131,4 +156,85 @@ class Plan:
     certain_bytes: int = 0
     base_bytes: int = BASE_BYTES
     facts: tuple[tuple[str, Any], ...] = ()
+    codec: str | None = None
     created: str = field(default_factory=now)
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256, in hex, of all that decides which bytes come out; the place does not.
+
+        Raises
+        ------
+        UsageError
+            If the plan holds what cannot be written down; see :func:`freeze`.
+        """
+        stages = tuple(
+            (stage.title, stage.function, stage.blocks, stage.itemsize, stage.detail)
+            for stage in self.stages
+        )
+        known = freeze((self.operation, __version__, self.spec, stages))
+        return sha256(known.encode()).hexdigest()
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of all stages."""
+        return sum(stage.blocks.n for stage in self.stages)
+
+    @property
+    def reads(self) -> int:
+        """Bytes read, decoded."""
+        return sum(stage.reads for stage in self.stages)
+
+    @property
+    def writes(self) -> int:
+        """Bytes written, before they are encoded."""
+        return sum(stage.writes for stage in self.stages)
+
+    @property
+    def objects(self) -> int:
+        """Files or objects written, at most."""
+        return sum(stage.objects for stage in self.stages)
+
+    def peak_bytes(self, workers: int, *, processes: bool = False) -> int:
+        """Memory needed at most: the hungriest stage, and the process itself.
+
+        Parameters
+        ----------
+        workers : int
+        processes : bool
+            Each of the workers is a process of its own, beside the one that leads them.
+        """
+        return max(
+            self.base_bytes * (1 + stage.lanes(workers) if processes else 1)
+            + stage.peak_bytes(workers)
+            for stage in self.stages
+        )
+
+    def as_dict(self, workers: int, *, processes: bool = False) -> dict[str, Any]:
+        """What ``--dry-run`` tells, as JSON values; takes a moment, to measure the codec."""
+        from enormous.engine.pricing import cost, time_needed
+
+        return {
+            "operation": self.operation,
+            "out": self.out,
+            "hash": self.hash,
+            "stages": [
+                {
+                    "title": stage.title,
+                    "blocks": stage.blocks.n,
+                    "reads": stage.reads,
+                    "writes": stage.writes,
+                    "objects": stage.objects,
+                }
+                for stage in self.stages
+            ],
+            "reads": self.reads,
+            "writes": self.writes,
+            "objects": self.objects,
+            "disk_bytes": self.disk_bytes,
+            "workers": workers,
+            "peak_memory_bytes": self.peak_bytes(workers, processes=processes),
+            "time": time_needed(self, workers),
+            "cost": cost(self),
+            **dict(self.facts),
+        }

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from typing import Protocol
 
 from enormous.errors import UsageError
 
@@ -18,15 +20,31 @@ class Stopped(Exception):
     """Another block failed or a person interrupted: this one gives up, nobody is told."""
 
 
-class Stop:
-    """A flag that blocks look at between pieces of work."""
+class Flag(Protocol):
+    """What a :class:`Stop` is told by: set once, seen by all who share it."""
 
-    def __init__(self) -> None:
-        self._event = threading.Event()
+    def set(self) -> None:
+        """Raise it."""
+
+    def is_set(self) -> bool:
+        """Whether it is raised."""
+
+
+class Stop:
+    """A flag that blocks look at between pieces of work.
+
+    Parameters
+    ----------
+    flag : Flag, optional
+        Shared with other processes; by default this process's alone.
+    """
+
+    def __init__(self, flag: Flag | None = None) -> None:
+        self._flag: Flag = flag or threading.Event()
 
     def set(self) -> None:
         """Ask every block to give up."""
-        self._event.set()
+        self._flag.set()
 
     def check(self) -> None:
         """Give up if asked to.
@@ -35,8 +53,21 @@ class Stop:
         ------
         Stopped
         """
-        if self._event.is_set():
+        if self._flag.is_set():
             raise Stopped
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, unless asked to give up meanwhile.
+
+        Raises
+        ------
+        Stopped
+        """
+        until = time.monotonic() + seconds
+        self.check()
+        while (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, 0.05))
+            self.check()
 
 
 def workers_or_default(workers: int | None) -> int:
@@ -81,30 +112,70 @@ def run_blocks(
             task(number)
             done()
         return
-    stop = stop or Stop()
-    numbers = iter(range(count))
     with ThreadPoolExecutor(workers, thread_name_prefix="enormous") as pool:
-        running: set[Future[object]] = set()
-        try:
-            for number in numbers:
-                running.add(pool.submit(task, number))
-                if len(running) >= workers:
-                    running = _collect(running, done)
-            while running:
-                running = _collect(running, done)
-        except BaseException:  # KeyboardInterrupt too: leave no block running behind
-            stop.set()
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+        run_on(pool, task, range(count), workers, stop=stop or Stop(), done=lambda _: done())
 
 
-def _collect(running: set[Future[object]], done: Callable[[], object]) -> set[Future[object]]:
+def run_on(
+    pool: Executor,
+    task: Callable[[int], object],
+    numbers: Iterable[int],
+    at_once: int,
+    *,
+    stop: Stop,
+    done: Callable[[int], object],
+) -> None:
+    """Call `task` with each number on a pool, `at_once` at a time.
+
+    Parameters
+    ----------
+    pool : concurrent.futures.Executor
+        Of threads or processes.
+    task : callable
+    numbers : iterable of int
+        Drawn from as room is made: may be endless for all that is kept in memory.
+    at_once : int
+    stop : Stop
+        Set at the first error or interruption.
+    done : callable
+        Called in this thread with the number of each block that is done, also of those that
+        still came to their end after an error.
+
+    Raises
+    ------
+    Exception
+        The first that a block raised, after all others have ended.
+    """
+    running: dict[Future[object], int] = {}
+    try:
+        for number in numbers:
+            running[pool.submit(task, number)] = number
+            if len(running) >= at_once:
+                _collect(running, done)
+        while running:
+            _collect(running, done)
+    except BaseException as first:  # KeyboardInterrupt too: leave no block running behind
+        stop.set()
+        pool.shutdown(wait=True, cancel_futures=True)
+        ended = {future: number for future, number in running.items() if not future.cancelled()}
+        errors = [error for future in ended if (error := future.exception()) is not None]
+        for future, number in ended.items():
+            if future.exception() is None:
+                done(number)
+        if isinstance(first, Stopped):  # the one who asked to stop may have ended after others
+            raise _cause(errors, first) from None
+        raise
+
+
+def _collect(running: dict[Future[object], int], done: Callable[[int], object]) -> None:
     """Wait for one block; raise its error, in preference to those it caused in others."""
-    finished, rest = wait(running, return_when=FIRST_COMPLETED)
-    errors = [error for f in finished if (error := f.exception()) is not None]
-    for error in errors:
-        if not isinstance(error, Stopped):
-            raise error
-    for _ in finished:
-        done()
-    return rest
+    finished, _ = wait(running, return_when=FIRST_COMPLETED)
+    errors = [error for future in finished if (error := future.exception()) is not None]
+    if errors:
+        raise _cause(errors, errors[0])
+    for future in finished:
+        done(running.pop(future))
+
+
+def _cause(errors: Sequence[BaseException], otherwise: BaseException) -> BaseException:
+    return next((error for error in errors if not isinstance(error, Stopped)), otherwise)

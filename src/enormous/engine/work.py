@@ -55,6 +55,19 @@ class Work:
             kept: T = self._kept[key]
             return kept
 
+    def close(self) -> None:
+        """Let go of what is kept: whatever has a ``close`` is closed, the newest first.
+
+        Called by the executors when the stage is over.
+        """
+        with self._lock:
+            kept = list(self._kept.values())
+            self._kept.clear()
+        for thing in reversed(kept):
+            close = getattr(thing, "close", None)
+            if callable(close):
+                close()
+
     def each(self, piece: Callable[[int], object], count: int) -> None:
         """Call ``piece(0)`` to ``piece(count - 1)``, `side_by_side` at a time.
 

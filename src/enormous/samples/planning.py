@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from enormous.codecs import Codec
+from enormous.engine import output as _output
 from enormous.engine.pool import workers_or_default
 from enormous.errors import UsageError
 from enormous.grid import DEFAULT_CODEC, Shape, Tiling
 from enormous.ome.metadata import VERSIONS, Axis, Channel, axes_of
 from enormous.ome.pyramid import Level, Shards, layout, levels_of
-from enormous.samples import _output, _stages
+from enormous.samples import _stages
 from enormous.samples.catalogue import describe, shape_of, voxel_size
 from enormous.stores import check_new, locate
 

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from enormous._text import bytes_text, count_text, shape_text
+from enormous.engine import output as _output
 from enormous.engine.pool import Stop, run_blocks
 from enormous.errors import DataError
 from enormous.ome.metadata import VERSIONS, image_attributes
 from enormous.ome.read import read_images
-from enormous.samples import _output, _stages
+from enormous.samples import _stages
 from enormous.samples.catalogue import describe
 from enormous.samples.planning import CHANNELS, ITEMSIZE, Plan, Stage, plan
 from enormous.stores import locate

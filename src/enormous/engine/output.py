@@ -1,7 +1,7 @@
-"""Where a new image goes: checked first, written beside its place, renamed last.
+"""Where an output goes: what may be replaced, whether it fits, what the disk's errors mean.
 
-Called by :mod:`enormous.samples.write`. Nothing half-written is ever seen under
-the name that was asked for, and on any failure nothing is left.
+Called by the planners and by :mod:`enormous.engine.unfinished`. Nothing half-written is ever
+seen under the name that was asked for.
 """
 
 from __future__ import annotations
@@ -144,17 +144,17 @@ def new_folder(out: Path, *, overwrite: bool, needs: int) -> Iterator[Path]:
     UsageError
         If something that may not be replaced has appeared at `out` meanwhile.
     """
-    made = _make_parents(out.parent)
+    made = make_parents(out.parent)
     temporary = out.parent / f".{out.name}.partial-{uuid.uuid4().hex[:8]}"
     try:
         temporary.mkdir()
         yield temporary
-        _swap(temporary, out, overwrite)
+        swap(temporary, out, overwrite)
     except BaseException as error:
         free = free_bytes(out.parent)  # before the half-written data is gone
         shutil.rmtree(temporary, ignore_errors=True)
         for folder in made:
-            _remove_if_empty(folder)
+            remove_if_empty(folder)
         told = explain(error, out, needs, free)
         if temporary.exists():
             told = DataError(f"{temporary} could not be removed, remove it by hand ({told})")
@@ -163,7 +163,7 @@ def new_folder(out: Path, *, overwrite: bool, needs: int) -> Iterator[Path]:
         raise told from error
 
 
-def _make_parents(folder: Path) -> list[Path]:
+def make_parents(folder: Path) -> list[Path]:
     """Make missing folders; those made, the innermost first."""
     missing = []
     while not folder.exists():
@@ -181,14 +181,32 @@ def _make_parents(folder: Path) -> list[Path]:
     return missing
 
 
-def _remove_if_empty(folder: Path) -> None:
+def remove_if_empty(folder: Path) -> None:
+    """Remove a folder that was made, unless someone else has put something into it."""
     try:
         folder.rmdir()
-    except OSError:  # someone else has put something into it: theirs to keep
+    except OSError:  # theirs to keep
         return
 
 
-def _swap(temporary: Path, out: Path, overwrite: bool) -> None:
+def swap(temporary: Path, out: Path, overwrite: bool) -> None:
+    """Rename a finished folder to `out`; what was there, if it may be replaced, is removed.
+
+    May be called again after a crash.
+
+    Raises
+    ------
+    UsageError
+        If something that may not be replaced has appeared at `out` meanwhile.
+    """
+    old = temporary.with_name(temporary.name.replace(".partial-", ".old-"))
+    if temporary.exists():
+        _put(temporary, out, old, overwrite)
+    if old.exists():
+        shutil.rmtree(old)
+
+
+def _put(temporary: Path, out: Path, old: Path, overwrite: bool) -> None:
     if out.is_dir() and not any(out.iterdir()):
         out.rmdir()
     if not os.path.lexists(out):
@@ -197,19 +215,17 @@ def _swap(temporary: Path, out: Path, overwrite: bool) -> None:
     if not overwrite:
         raise UsageError(f"{out} has appeared meanwhile; choose another name or give --overwrite")
     check_replaceable(out)  # again: something may have been put there since the plan
-    old = temporary.with_name(temporary.name.replace(".partial-", ".old-"))
     out.rename(old)
     try:
         temporary.rename(out)
     except BaseException:
         old.rename(out)
         raise
-    shutil.rmtree(old)
 
 
 def leftovers(out: Path) -> list[Path]:
-    """Folders beside `out` that a run into it, killed or still going, has made."""
-    marks = (f".{out.name}.partial-", f".{out.name}.old-")
+    """Folders beside `out` that runs into it, ended early or still going, have made."""
+    marks = tuple(f".{out.name}.{kind}-" for kind in ("partial", "old", "journal"))
     try:
         return sorted(path for path in out.parent.iterdir() if path.name.startswith(marks))
     except OSError:  # no such folder yet
@@ -265,7 +281,7 @@ def explain(error: BaseException, out: Path, needs: int, free: int) -> BaseExcep
     if getattr(error, "errno", None) in _FULL or any(words in text for words in _FULL_WORDS):
         return DataError(
             f"{out}: no space left while writing: up to {bytes_text(needs)} needed, "
-            f"{bytes_text(free)} left; nothing was kept, free some space or choose another disk"
+            f"{bytes_text(free)} left; free some space or choose another disk"
         )
     if any(words in text for words in _DENIED_WORDS):
         return DataError(f"{out.parent}: writing is not permitted; choose another folder")

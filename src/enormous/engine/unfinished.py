@@ -1,0 +1,205 @@
+"""An output in the making: its folder and journal beside its place, and how they end.
+
+Called by :mod:`enormous.engine.run`. Both carry the first letters of the plan's hash, so
+that plans never meet: ``.NAME.partial-1a2b3c4d`` and ``.NAME.journal-1a2b3c4d``.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from enormous._text import count_text
+from enormous.engine.journal import Journal, difference, read_plan
+from enormous.engine.output import (
+    explain,
+    free_bytes,
+    leftovers,
+    make_parents,
+    remove_if_empty,
+    swap,
+)
+from enormous.engine.plan import Plan
+from enormous.engine.work import Work
+from enormous.errors import DataError, EnormousError, UsageError
+
+_LETTERS = 8  # of the hash, in names
+
+
+@dataclass
+class Unfinished:
+    """The folder that is written into, and the journal.
+
+    Parameters
+    ----------
+    plan : Plan
+        Its `created` becomes that of the journal when a run goes on.
+    """
+
+    plan: Plan
+    out: Path = field(init=False)
+    folder: Path = field(init=False)
+    journal: Journal = field(init=False)
+    _made: list[Path] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        self.out = Path(self.plan.out)
+        mark = self.plan.hash[:_LETTERS]
+        self.folder = self.out.with_name(f".{self.out.name}.partial-{mark}")
+        self.journal = Journal(self.plan, self.out.with_name(f".{self.out.name}.journal-{mark}"))
+
+    def open(self, *, resume: bool) -> None:
+        """Lock, then go on with what is there or start over."""
+        if resume and not self.journal.exists:
+            self._refuse_others()
+        with self._opening():
+            self.journal.lock()
+            # without its folder a journal tells of data that is gone
+            kept = self.journal.exists and (self.folder.exists() or self.journal.publishing)
+            self._start(afresh=not (resume and kept))
+
+    def open_shared(self, check: Callable[[Journal], object]) -> None:
+        """Lock for one share of several: the first of them makes the folders.
+
+        Parameters
+        ----------
+        check : callable
+            Raises if the share may not be run.
+        """
+        with self._opening():
+            first = self.journal.share_lock()
+            afresh = first and not (self.journal.exists and self.folder.exists())
+            try:
+                self._start(afresh=afresh)
+                check(self.journal)
+            except BaseException:
+                if afresh:
+                    self._remove()
+                raise
+            self.journal.let_others()
+
+    @contextmanager
+    def _opening(self) -> Iterator[None]:
+        """Make missing parents; on failure remove them and let others in."""
+        self._made = make_parents(self.out.parent)
+        try:
+            yield
+        except BaseException as error:
+            self.journal.unlock()
+            self._remove_parents()
+            told = explain(error, self.out, self.plan.disk_bytes, free_bytes(self.out.parent))
+            raise told from (None if told is error else error)
+
+    def open_to_finish(self) -> None:
+        """Lock what other processes have made."""
+        self.journal.lock()
+
+    def _start(self, *, afresh: bool) -> None:
+        if afresh:
+            if self.folder.exists():
+                shutil.rmtree(self.folder)
+            self.journal.start()
+            self.folder.mkdir()
+        self.plan = self.journal.as_made()
+
+    def _refuse_others(self) -> None:
+        for folder in journals(self.out):
+            if folder != self.journal.folder:
+                raise UsageError(
+                    f"{self.out}: nothing of this plan to resume, only another plan's {folder}: "
+                    f"{difference(self.plan, folder)}; call as then, or leave out --resume"
+                )
+
+    def publish(self, workers: int) -> None:
+        """Complete the metadata, put the output in its place, remove the journal."""
+        work = Work(self.plan, self.folder, workers=workers, side_by_side=workers)
+        try:
+            if not self.journal.publishing:
+                self.plan.finish(work)
+                work.close()
+                self.journal.publish()
+            if self.plan.publish is not None:
+                self.plan.publish(work)
+                if self.folder.exists():
+                    shutil.rmtree(self.folder)
+            else:
+                swap(self.folder, self.out, self.plan.overwrite)
+        finally:
+            work.close()
+        self.journal.remove()
+
+    def close(self) -> None:
+        """Let others in."""
+        self.journal.unlock()
+
+    def failed(self, error: BaseException, *, shared: bool = False) -> BaseException:
+        """Keep what is worth it, else leave nothing; the error as it shall be told."""
+        free = free_bytes(self.out.parent)  # before the half-written data is gone
+        told = explain(error, self.out, self.plan.disk_bytes, free)
+        done = self._count()
+        if not (done or shared or self.journal.publishing):
+            self._remove()
+            if self.folder.exists():
+                told = DataError(f"{self.folder} could not be removed, remove it by hand ({told})")
+            return told
+        go_on = "the same call again" if shared else "the same call with --resume (resume=True)"
+        return _with(
+            told,
+            f"{done:,} of {count_text(self.plan.blocks, 'block')} are done and kept: {go_on} goes "
+            f"on; or remove {self.folder} and {self.journal.folder}",
+        )
+
+    def _count(self) -> int:
+        stages = zip(self.plan.stages, self.journal.done(), strict=True)
+        return sum(done.count(0, stage.blocks.n) for stage, done in stages)
+
+    def _remove(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)  # what stays is told of by the caller
+        self.journal.remove()
+        self._remove_parents()
+
+    def _remove_parents(self) -> None:
+        for folder in self._made:
+            remove_if_empty(folder)
+
+
+def _with(error: BaseException, more: str) -> BaseException:
+    """The error with a further sentence: in its message where that is one line for people."""
+    if isinstance(error, EnormousError):
+        longer = type(error).__new__(type(error))
+        longer.args = (f"{error}; {more}",)
+        longer.__cause__ = error.__cause__ or error
+        return longer
+    error.add_note(more)
+    return error
+
+
+def journals(out: Path) -> list[Path]:
+    """Journals beside `out`, of any plan."""
+    return [path for path in _named(out, "journal") if (path / "plan.json").is_file()]
+
+
+def _named(out: Path, kind: str) -> Iterator[Path]:
+    return (path for path in leftovers(out) if path.name.startswith(f".{out.name}.{kind}-"))
+
+
+def find(out: Path) -> Unfinished:
+    """What is unfinished beside `out`, as other processes have written it down.
+
+    Raises
+    ------
+    UsageError
+        If there is nothing, or more than one plan.
+    DataError
+        If its journal cannot be read.
+    """
+    found = journals(out)
+    if not found:
+        raise UsageError(f"{out}: nothing unfinished beside it; run its stages first")
+    if len(found) > 1:
+        names = ", ".join(str(path) for path in found)
+        raise UsageError(f"{out}: several plans are unfinished ({names}); remove all but one")
+    return Unfinished(replace(read_plan(found[0]), out=str(out)))
