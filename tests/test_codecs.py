@@ -2,6 +2,9 @@
 
 import itertools
 import json
+import subprocess
+import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,7 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enormous.codecs import NAMES, SHUFFLES, Codec
+from enormous.codecs import NAMES, SHUFFLES, Codec, own_bytes, raw_bytes
 from enormous.errors import DataError, UsageError
 
 SPELLED = [
@@ -150,6 +153,85 @@ def test_encode_gives_the_same_bytes_at_another_time(
     monkeypatch.setattr(time, "time", lambda: 2e9)
     assert Codec(name).encode(data, itemsize=2) == first
     assert Codec(name).decode(first) == data
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", ["<u2", ">u2", "<f8", "?"])
+def test_arrays_and_buffers_of_every_kind_are_taken_in_c_order(name: str, dtype: str) -> None:
+    codec = Codec(name)
+    image = voxels("u2").astype(dtype)
+    expected = codec.encode(image.tobytes(), itemsize=2)
+    wide = np.zeros((20, 17, 12), dtype)
+    wide[..., :9] = image
+    same = [
+        image,
+        image.data,  # a memoryview, of big-endian items too
+        np.asfortranarray(image),
+        wide[..., :9],
+        bytearray(image.tobytes()),
+        memoryview(image.tobytes()),
+    ]
+    assert [codec.encode(data, itemsize=2) for data in same] == [expected] * len(same)
+    for stored in (expected, memoryview(expected), np.frombuffer(expected, "u1")):
+        assert codec.decode(stored) == image.tobytes()
+
+
+def test_an_array_that_lies_in_c_order_is_not_copied() -> None:
+    image = voxels(">u2")
+    view = raw_bytes(image[3:])
+    assert view.nbytes == image[3:].nbytes
+    image[3, 0, 0] += 1
+    assert bytes(view) == image[3:].tobytes()
+    data = image.tobytes()
+    assert own_bytes(data) is data
+    assert Codec("none").encode(data) is data
+
+
+THREADS_OF_BLOSC = """
+import os
+import numpy as np
+import numcodecs
+from enormous.codecs import Codec
+
+def threads():
+    return len(os.listdir("/proc/self/task"))
+
+chunk = np.random.default_rng(0).integers(0, 999, (64, 64, 64), dtype="u2")
+numcodecs.blosc.use_threads = True  # as it is in the main thread, unless told otherwise
+numcodecs.blosc.set_nthreads(8)
+before = threads()
+encoded = Codec("blosc-zstd").encode(chunk, itemsize=2)
+assert Codec("blosc-zstd").decode(encoded) == chunk.tobytes()
+ours = threads() - before
+numcodecs.blosc.use_threads = True
+numcodecs.get_codec({"id": "blosc", "cname": "zstd"}).encode(chunk)
+print(ours, threads() - before > ours)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
+def test_blosc_starts_no_threads_of_its_own() -> None:
+    command = [sys.executable, "-c", THREADS_OF_BLOSC]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert printed.split() == ["0", "True"]  # none by us; they are seen where there are some
+
+
+@pytest.mark.parametrize("text", ["blosc-zstd:9", "zstd:15", "gzip:9"])
+def test_threads_go_on_while_one_encodes(text: str) -> None:
+    codec = Codec.parse(text)
+    image = np.random.default_rng(0).integers(0, 999, 2**20, dtype="u2")
+    made: list[bytes] = []
+    thread = threading.Thread(target=lambda: made.append(codec.encode(image, itemsize=2)))
+    start = time.perf_counter()
+    thread.start()
+    longest = last = 0.0
+    while thread.is_alive():
+        now = time.perf_counter() - start
+        longest, last = max(longest, now - last), now
+        time.sleep(0.001)
+    took = time.perf_counter() - start
+    assert codec.decode(made[0]) == image.tobytes()
+    assert longest < took / 2
 
 
 @given(CODECS, st.sampled_from([1, 2, 4, 8]))

@@ -2,18 +2,22 @@
 
 A codec is written ``name[:level][:shuffle]`` on the command line and in the
 book (``blosc-zstd:3:shuffle``). This module turns the name into the metadata
-of Zarr v2, of Zarr v3 and of tensorstore, and back. Called by what creates the
-samples and counts their codecs' ratios, by `enormous.ome.read`, which describes
-arrays, and by the book's cells and exercises.
+of Zarr v2, of Zarr v3 and of tensorstore, and back; and it encodes and decodes single chunks.
+Called by what creates images and samples and counts their codecs' ratios, by
+`enormous.ome.read`, which describes arrays, by `enormous.shardfile` for the bytes
+of buffers, and by the book's cells and exercises.
 """
 
 import gzip
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from enormous.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Shuffle = Literal["noshuffle", "shuffle", "bitshuffle"]
 ZarrFormat = Literal[2, 3]
@@ -32,6 +36,8 @@ _LEVELS: dict[str, tuple[int, int, int] | None] = {
     "none": None,
 }
 NAMES: tuple[str, ...] = tuple(_LEVELS)
+
+BytesLike: TypeAlias = "bytes | bytearray | memoryview | NDArray[Any]"
 
 # codecs of a v3 chain that change the form of the bytes, not their number
 _NOT_COMPRESSORS = frozenset({"bytes", "transpose", "crc32c"})
@@ -286,13 +292,13 @@ class Codec:
             raise DataError(f"two compressors in a row have no name here: {found[0]}, {found[1]}")
         return found[0] if found else cls("none")
 
-    def encode(self, data: Any, itemsize: int = 1) -> bytes:
-        """Compress the bytes of one chunk.
+    def encode(self, data: BytesLike, itemsize: int = 1) -> bytes:
+        """Compress the bytes of one chunk; one thread, which lets others run meanwhile.
 
         Parameters
         ----------
-        data : bytes-like
-            One chunk, C order.
+        data : bytes-like or ndarray
+            One chunk. Arrays are taken in C order, and copied only if they are not stored so.
         itemsize : int
             Bytes of one voxel, by which Blosc shuffles.
 
@@ -303,18 +309,17 @@ class Codec:
             with the clock, is zero.
         """
         if self.name == "none":
-            return bytes(data)
+            return own_bytes(data)
+        flat = raw_bytes(data)
         if self.name == "gzip":
-            return gzip.compress(bytes(data), self._level, mtime=0)
-        import numcodecs
-
+            return gzip.compress(flat, self._level, mtime=0)
         configuration: dict[str, Any] = self.v2() or {}
         if self.is_blosc:
             configuration["typesize"] = itemsize
-        return bytes(numcodecs.get_codec(configuration).encode(bytes(data)))
+        return bytes(_numcodecs(configuration).encode(flat))
 
-    def decode(self, data: Any) -> bytes:
-        """Decompress the bytes of one chunk.
+    def decode(self, data: BytesLike) -> bytes:
+        """Decompress the bytes of one chunk; one thread, which lets others run meanwhile.
 
         Parameters
         ----------
@@ -328,15 +333,14 @@ class Codec:
         """
         compressor = self.v2()
         if compressor is None:
-            return bytes(data)
+            return own_bytes(data)
         import zlib
 
-        import numcodecs
-
+        flat = raw_bytes(data)
         try:
-            return bytes(numcodecs.get_codec(compressor).decode(bytes(data)))
+            return bytes(_numcodecs(compressor).decode(flat))
         except (RuntimeError, ValueError, OSError, EOFError, zlib.error) as error:
-            raise DataError(f"chunk of {len(data)} bytes is not {self.name}: {error}") from error
+            raise DataError(f"chunk of {flat.nbytes} bytes is not {self.name}: {error}") from error
 
     @property
     def _shuffle(self) -> Shuffle:
@@ -355,3 +359,37 @@ class Codec:
             return cls(str(name), level, shuffle)
         except UsageError as error:
             raise DataError(f"the array's codec has no name here: {error}") from error
+
+
+def raw_bytes(data: BytesLike) -> memoryview:
+    """View the bytes of a buffer or an array, in C order; copied only if they do not lie so.
+
+    Parameters
+    ----------
+    data : bytes-like or ndarray
+        Any number of axes, any dtype, either byte order (bytes stay as they are).
+    """
+    if isinstance(data, bytes):
+        return memoryview(data)
+    import numpy as np
+
+    # a memoryview cannot look at big-endian items as bytes; numpy can
+    return np.ascontiguousarray(data).reshape(-1).view(np.uint8).data
+
+
+def own_bytes(data: BytesLike) -> bytes:
+    """Copy what :func:`raw_bytes` would view, unless it is of the unchanging kind already."""
+    return data if isinstance(data, bytes) else bytes(raw_bytes(data))
+
+
+def _numcodecs(configuration: dict[str, Any]) -> Any:
+    """Build numcodecs' codec, Blosc with one thread.
+
+    In the main thread Blosc would otherwise start threads of its own, behind a lock that
+    serves one caller at a time. The switch is numcodecs' only one and holds for the whole
+    process; zarr, at its import, turns it the same way.
+    """
+    import numcodecs.blosc
+
+    numcodecs.blosc.use_threads = False
+    return numcodecs.get_codec(configuration)

@@ -20,13 +20,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from enormous.codecs import BytesLike, own_bytes, raw_bytes
 from enormous.errors import DataError, UsageError
 from enormous.grid import INDEX_CHECKSUM_BYTES, INDEX_ENTRY_BYTES, Shape, Tiling
 
 EMPTY = 2**64 - 1  # offset and nbytes of a chunk that is not stored
 PARTIAL = ".partial-"  # in the name of every file that is being written
-
-BytesLike = bytes | bytearray | memoryview | NDArray[Any]
 
 _COPY_BYTES = 2**23  # copied at a time by `pack` where the system cannot copy by itself
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows translates line ends without it
@@ -95,11 +94,6 @@ class _NewFile:
             os.close(descriptor)
 
 
-def _flat(data: BytesLike) -> memoryview:
-    view = data.data if isinstance(data, np.ndarray) else memoryview(data)
-    return view if view.format == "B" and view.ndim == 1 else view.cast("B")
-
-
 def write_object(
     path: str | os.PathLike[str], data: BytesLike | None, *, sync: bool = False
 ) -> None:
@@ -118,7 +112,7 @@ def write_object(
     try:
         if data is not None:
             file.open()
-            file.append(_flat(data))
+            file.append(raw_bytes(data))
         file.publish()
     finally:
         file.discard()
@@ -191,7 +185,7 @@ class ShardWriter:
         with self._lock:
             self._begin(number)
             if self._ordered and number != self._next:
-                self._held[number] = None if encoded is None else bytes(encoded)
+                self._held[number] = None if encoded is None else own_bytes(encoded)
                 return
             self._append(number, encoded)
             while self._next in self._held:
@@ -209,7 +203,7 @@ class ShardWriter:
         self._next = number + 1
         if encoded is None:
             return
-        view, offset = _flat(encoded), self._file.size
+        view, offset = raw_bytes(encoded), self._file.size
         if not view.nbytes:  # no codec makes nothing of something
             raise UsageError(f"{self._file.path}: an encoded chunk without bytes; put None instead")
         state, self._state = self._state, "broken"
