@@ -20,7 +20,7 @@ def prepare(source: str, out: str, method: str | None, levels: int = 4) -> Calla
             "blocksize": 0,
         },
     }
-    factors = [{axis: 2**d for axis in "zyx"} for d in range(1, levels)]
+    factors = [dict.fromkeys("zyx", 2**d) for d in range(1, levels)]
     chosen = ngff_zarr.Methods[method] if method else None
 
     def write(array: Any, folder: str) -> None:

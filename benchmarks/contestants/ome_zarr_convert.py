@@ -15,7 +15,7 @@ def prepare(source: str, out: str, method: str, levels: int = 4) -> Callable[[],
 
     codec = zarr.codecs.BloscCodec(cname="zstd", clevel=3, shuffle="shuffle", typesize=2)
     options = {"chunks": (128, 128, 128), "compressors": [codec]}
-    factors = [{axis: 2**d for axis in "zyx"} for d in range(1, levels)]
+    factors = [dict.fromkeys("zyx", 2**d) for d in range(1, levels)]
 
     def write(array: Any, folder: str) -> None:
         shutil.rmtree(folder, ignore_errors=True)
