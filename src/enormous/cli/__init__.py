@@ -20,6 +20,7 @@ from enormous import __version__
 from enormous.cli import _common
 from enormous.cli.info import info
 from enormous.cli.sample import sample
+from enormous.cli.validate import validate
 from enormous.errors import EnormousError
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells count
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 app.command()(sample)
 app.command()(info)
+app.command()(validate)
 
 
 def _print_version(wanted: bool) -> None:

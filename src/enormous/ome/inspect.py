@@ -5,6 +5,7 @@ Called by ``enormous info``. Reads metadata and lists files; opens no data.
 
 from __future__ import annotations
 
+import operator
 import os
 import re
 import zipfile
@@ -34,12 +35,14 @@ _KINDS = {
 class Stored:
     """What an array takes: data objects (chunks or shards) and their bytes.
 
-    `stray` files lie beside them under names that no reader of this array asks for.
+    `stray` files lie beside them under names that no reader of this array asks for;
+    `outside` are chunks with numbers beyond the shape, counted under none of the others.
     """
 
     objects: int
     nbytes: int
     stray: int = 0
+    outside: int = 0
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ def inspect(url: str | os.PathLike[str] | Location) -> Found:
     node = open_node(location)
     if isinstance(node, zarr.Array):
         array = describe_array(node)
-        stored = _stored(location, {"": array})
+        stored = stored_objects(location, {"": array})
         return Found(location.url, "array", array.zarr_format, (), (array,), (), stored)
     images = read_images(node, location.url)
     arrays = () if images else _arrays_below(location, node)
@@ -109,7 +112,7 @@ def inspect(url: str | os.PathLike[str] | Location) -> Found:
         images,
         arrays,
         labels,
-        _stored(location, by_path),
+        stored_objects(location, by_path),
     )
 
 
@@ -175,21 +178,33 @@ def _arrays_below(location: Location, group: zarr.Group) -> tuple[StoredLevel, .
     )
 
 
-def _stored(location: Location, arrays: Mapping[str, StoredLevel]) -> dict[str, Stored]:
-    """Objects and bytes below each path; names tell chunks from metadata and from strays."""
-    if location.kind == "http":
+def stored_objects(location: Location, arrays: Mapping[str, StoredLevel]) -> dict[str, Stored]:
+    """What arrays take; names tell chunks from metadata, and from files that nobody asks for.
+
+    Parameters
+    ----------
+    location : Location
+    arrays : mapping of str to StoredLevel
+        By their paths below `location`.
+
+    Returns
+    -------
+    dict
+        By the same paths; empty where nothing can be listed (HTTP).
+    """
+    if location.kind == "http" or not arrays:
         return {}
     if location.kind == "file":
         return {
             path: _total(_walk(os.path.join(location.base, path)), array)
             for path, array in arrays.items()
         }
-    sizes = dict(_listing(location))
+    sizes = list(_listing(location))
     return {
         path: _total(
             (
                 (key.removeprefix(f"{path}/"), n)
-                for key, n in sizes.items()
+                for key, n in sizes
                 if not path or key.startswith(f"{path}/")
             ),
             array,
@@ -200,21 +215,30 @@ def _stored(location: Location, arrays: Mapping[str, StoredLevel]) -> dict[str, 
 
 def _total(sizes: Iterable[tuple[str, int]], array: StoredLevel) -> Stored:
     is_chunk = re.compile(array.chunk_key).fullmatch
-    objects = nbytes = stray = 0
+    numbers = re.compile("[0-9]+").findall
+    counts = array.grid.by_object.counts
+    objects = nbytes = stray = outside = 0
     for key, n in sizes:
-        if is_chunk(key):
+        if is_chunk(key) is None:
+            stray += not is_metadata(key)
+        elif counts and any(map(operator.ge, map(int, numbers(key)), counts)):
+            outside += 1
+        else:
             objects, nbytes = objects + 1, nbytes + n
-        elif not is_metadata(key):
-            stray += 1
-    return Stored(objects, nbytes, stray)
+    return Stored(objects, nbytes, stray, outside)
 
 
-def _walk(folder: str) -> Iterator[tuple[str, int]]:
-    for parent, _, names in os.walk(folder):
-        below = os.path.relpath(parent, folder).replace(os.sep, "/")
-        prefix = "" if below == "." else f"{below}/"
-        for name in names:
-            yield prefix + name, os.path.getsize(os.path.join(parent, name))
+def _walk(folder: str, prefix: str = "") -> Iterator[tuple[str, int]]:
+    """Names of the files below a folder, relative to it, and their sizes."""
+    folders = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                folders.append(entry.name)
+            else:
+                yield prefix + entry.name, entry.stat().st_size
+    for name in folders:
+        yield from _walk(f"{folder}/{name}", f"{prefix}{name}/")
 
 
 def _listing(location: Location) -> Iterator[tuple[str, int]]:
