@@ -85,6 +85,8 @@ def open_source(
     if remote or _is_zarr(text):
         return _open_zarr(url if remote else text, dataset, axes)
     path = os.path.abspath(text)
+    if dataset is not None and _formats.suffix(path) not in (*_formats.HDF5, ".ims"):
+        raise UsageError(f"{path}: a dataset is named in HDF5 files and Zarr groups only")
     if os.path.isdir(path):
         return _open_folder(path, axes)
     return _open_file(path, dataset, axes)

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,7 +92,7 @@ class RandomFile:
     def __init__(self, known: Stamp) -> None:
         self.path = known.path
         try:
-            self._file = open(known.path, "rb", buffering=0)  # noqa: SIM115 (close() does)
+            self._file: IO[bytes] = open(known.path, "rb", buffering=0)  # noqa: SIM115 (close)
         except OSError as error:
             raise DataError(
                 f"{known.path} could be read before and no longer can: {error.strerror or error}"
@@ -103,7 +103,13 @@ class RandomFile:
             raise DataError(
                 f"{known.path} has changed since it was looked at; start again when it is complete"
             )
+        self.size = known.size
         self._lock = threading.Lock()
+
+    def use(self, unpacked: IO[bytes]) -> None:
+        """Read from another file in place of this one, and close that in the end."""
+        self._file.close()
+        self._file = unpacked
 
     def __enter__(self) -> RandomFile:
         return self
@@ -141,7 +147,9 @@ class RandomFile:
             return os.preadv(self._file.fileno(), [buffer], offset)
         with self._lock:  # Windows: one position for all threads
             self._file.seek(offset)
-            return self._file.readinto(buffer) or 0
+            data = self._file.read(len(buffer))
+            buffer[: len(data)] = data
+            return len(data)
 
     def read(self, offset: int, count: int) -> bytearray:
         """`count` bytes from `offset`; raises as :meth:`read_into`."""

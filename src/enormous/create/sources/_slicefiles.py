@@ -6,6 +6,7 @@ Called by :mod:`enormous.create.sources.slices`, through the table `FAMILIES`.
 from __future__ import annotations
 
 import os
+import re
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from enormous.create.sources import _tiffmeta, _tiffpages
 from enormous.create.sources._files import RandomFile, Stamp, stamp
 from enormous.create.sources._tiffmeta import Said
 from enormous.create.sources.source import Region
-from enormous.errors import DataError, EnormousError, MissingExtra
+from enormous.errors import DataError, EnormousError, MissingExtra, UsageError
 
 if TYPE_CHECKING:
     import tifffile
@@ -99,6 +100,12 @@ def _tiff_header(path: str) -> Header:
 
 def _tiff_says(path: str) -> Said:
     with _tiffpages.import_tifffile().TiffFile(path) as tif:
+        parts = set(re.findall(r'FileName="([^"]+)"', tif.ome_metadata or "") if tif.is_ome else ())
+        if len(parts) > 1:
+            raise UsageError(
+                f"{path} is one of {len(parts)} files of an OME-TIFF set: give this file, not its "
+                "folder"
+            )
         return tiff_says(tif, None)
 
 

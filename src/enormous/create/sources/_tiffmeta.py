@@ -72,9 +72,10 @@ def from_tags(page: tifffile.TiffPage) -> Said:
         for tag, name in _PROVENANCE.items()
         if (text := str(page.tags.valueof(tag) or "").strip())
     ]
-    unit = int(page.tags.valueof("ResolutionUnit") or 2)  # inch, says the standard, if left out
+    said = page.tags.valueof("ResolutionUnit")
+    unit = 1 if said is None else int(said)
     per = {letter: _per_unit(page, tag) for letter, tag in _RESOLUTION.items()}
-    if unit not in (2, 3) or not all(per.values()) or page.tags.get("ResolutionUnit") is None:
+    if unit not in (2, 3) or not all(per.values()):
         return Said(kept=tuple(kept))
     if unit == 2 and len(set(per.values())) == 1 and per["x"] in PRINTERS:
         told = f"{per['x']:g} dots per inch, a printer's, not taken for a voxel size"

@@ -7,6 +7,7 @@ the strips or tiles that a box touches are read and decoded, by tifffile and ima
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,8 +24,10 @@ from enormous.errors import DataError, MissingExtra, UsageError
 if TYPE_CHECKING:
     import tifffile
 
-    Page = tifffile.TiffPage
+    Page = tifffile.TiffPage | tifffile.TiffFrame
 
+#: What tifffile calls an error and mends: odd tags, lists that are too long.
+_HARMLESS = re.compile(r"TiffTag\.fromfile|axes do not match|incorrect Strip")
 _SLACK = 65_536  # bytes between strips that are read along rather than asked for apart
 
 
@@ -71,8 +74,9 @@ def strict(path: str) -> Iterator[None]:
         yield
     finally:
         logger.removeHandler(heard)
-    if heard.lines:
-        reason = " ".join(heard.lines[0].split())[:200]
+    serious = [line for line in heard.lines if not _HARMLESS.search(line)]
+    if serious:
+        reason = " ".join(serious[0].split())[:200]
         raise DataError(f"{path} is truncated or damaged: {reason}")
 
 

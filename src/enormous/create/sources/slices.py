@@ -25,7 +25,7 @@ from enormous.create.sources._names import in_order
 from enormous.create.sources._slicefiles import FAMILIES, Header
 from enormous.create.sources._tiffmeta import voxel_size
 from enormous.create.sources.source import Region, Source
-from enormous.errors import DataError, UsageError
+from enormous.errors import DataError, EnormousError, UsageError
 
 _AT_ONCE = 16  # headers asked for at a time: what counts on a slow disk is waiting
 _SAMPLES = {2: ("grey", "alpha"), 3: ("red", "green", "blue"), 4: ("red", "green", "blue", "alpha")}
@@ -138,7 +138,7 @@ def open_slices(
     natural = [1, *shape[1:]] if stored.startswith("z") else list(shape)
     return Source(
         url=url,
-        kind=f"{'slices' if len(paths) > 1 else 'image'}, {family}",
+        kind=f"{family} {'slices' if stored.startswith('z') else 'image'}",
         shape=found.shape,
         dtype=native_dtype(first.dtype, first.stamp.path),
         axes=found.axes,
@@ -226,7 +226,7 @@ class SlicesReader:
                 return
             try:
                 self._read_box(opened, known.size, self._detail.letters, box, out)
-            except (DataError, MemoryError):
+            except (EnormousError, MemoryError):
                 raise
             except Exception as error:  # each decoder has errors of its own
                 raise unreadable(file.path, error) from error
