@@ -1,0 +1,340 @@
+"""Convert a stack of slices, or any volume, to an OME-Zarr image with its pyramid.
+
+Called by ``enormous convert`` and by the chapters on creating. The plan reads headers only;
+:mod:`enormous.create.writing` does the work, block by block, on what the functions here read.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from enormous._text import shape_text
+from enormous.codecs import Codec
+from enormous.create.conversion import SAMPLE_ALL, SAMPLE_EVERY, Conversion
+from enormous.create.finish import finish_conversion
+from enormous.create.pieces import Region, cut
+from enormous.create.scale import Scale, scale_of
+from enormous.create.sources import open_reader, open_source
+from enormous.create.sources._flat import FlatDetail
+from enormous.create.sources.source import Source
+from enormous.create.stages import Input, disk_bytes, levels_facts, metadata_objects, stages_of
+from enormous.create.tally import Tally
+from enormous.create.target import Target, write_arrays
+from enormous.create.values import WINDOW_DTYPES, FieldOfView, Window, finite_range, to_window
+from enormous.create.writing import encode_chunk
+from enormous.engine.output import check_replaceable
+from enormous.engine.plan import Plan
+from enormous.engine.pool import workers_or_default
+from enormous.engine.work import Work
+from enormous.errors import UsageError
+from enormous.grid import DEFAULT_CODEC
+from enormous.kernels import METHODS
+from enormous.ome.metadata import VERSIONS, axes_of
+from enormous.ome.pyramid import Factors, Shards, layout, levels_of
+from enormous.stores import check_new, locate
+
+
+def plan(
+    stack: str | os.PathLike[str] | Sequence[str],
+    out: str | os.PathLike[str],
+    *,
+    voxel_size: float | Sequence[float] | None = None,
+    unit: str | None = None,
+    chunks: int | Sequence[int] | None = None,
+    shards: Shards = None,
+    codec: str | Codec | None = None,
+    levels: int | None = None,
+    method: str | None = None,
+    factors: Factors = "auto",
+    zarr_format: int = 3,
+    window: tuple[float, float] | None = None,
+    dtype: str | None = None,
+    mask_fov: bool = False,
+    label: bool = False,
+    dataset: str | None = None,
+    shape: Sequence[int] | None = None,
+    source_dtype: str | None = None,
+    axes: str | None = None,
+    workers: int | None = None,
+    overwrite: bool = False,
+) -> Plan:
+    """Work out a conversion: reads all headers of the input, and writes nothing.
+
+    Parameters
+    ----------
+    stack : str, path-like or list of str
+        A folder or glob of slices, or a file: see :mod:`enormous.create.sources`.
+    out : str or path-like
+        Where the image shall be. Missing parent folders will be made.
+    voxel_size : float or sequence of float, optional
+        ``z, y, x``, or one for all; by default what the file says. If that says nothing, scale
+        1 without a unit is written, with a warning.
+    unit : str, optional
+        Of `voxel_size`; micrometer by default.
+    chunks, shards, codec : optional
+        In voxels: one integer or ``z, y, x``; ``shards="none"`` for none. By default
+        :func:`enormous.grid.default_layout`. A given shard is kept on all levels.
+    levels : int, optional
+        Level 0 included; by default until the longest axis fits into one chunk.
+    method : {"mean", "mode", "median", "max", "min", "nearest"}, optional
+        How a level is made of the one above; mean, and mode for labels.
+    factors : "auto" or sequence of int
+        "auto" halves the axes whose voxel is finest; ``(2, 2, 2)`` forces.
+    zarr_format : {3, 2}
+        3 makes OME-Zarr 0.5, 2 makes 0.4.
+    window : pair of float, optional
+        Grey values stored as 0 and as the largest number of `dtype`, linear in between; what
+        lies outside is clipped and counted.
+    dtype : {"uint8", "uint16"}, optional
+        Together with `window`.
+    mask_fov : bool
+        Set what lies outside the circle inscribed in a slice to 0.
+    label : bool
+        Make a label image. Never guessed.
+    dataset : str, optional
+        Inside an HDF5 file or a Zarr group.
+    shape, source_dtype : optional
+        Of a raw file, which has no header.
+    axes : str, optional
+        A letter for each axis of the input, where it does not say.
+    workers : int, optional
+        Threads to plan for; by default one for each core.
+    overwrite : bool
+        Replace OUT if it is an OME-Zarr image and holds nothing else.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    UsageError
+        If an argument will not do, or OUT exists, may not be replaced or lies inside an array.
+    DataError
+        If an input is damaged or does not fit with the others.
+    """
+    if zarr_format not in (2, 3):
+        raise UsageError(f"there is no Zarr format {zarr_format}; use 3 (OME-Zarr 0.5) or 2 (0.4)")
+    if zarr_format == 2 and shards not in (None, "none"):
+        raise UsageError("Zarr format 2 has no shards; leave out the shards or use format 3")
+    place = output_place(out, overwrite)
+    source = open_source(stack, dataset=dataset, shape=shape, dtype=source_dtype, axes=axes)
+    _check_apart(source, place)
+    stored_dtype, mapping = _values(source, window, dtype, label)
+    chosen = _method(method, label)
+    scale = scale_of(source, voxel_size, unit)
+    grid = layout(
+        source.shape,
+        np.dtype(stored_dtype).itemsize,
+        scale.spacing,
+        chunks=chunks,
+        shards="none" if zarr_format == 2 else shards,
+    )
+    made = levels_of(
+        grid,
+        scale.spacing,
+        levels=levels,
+        keep_shards=shards is not None,
+        factors=factors,
+        method=chosen,
+    )
+    target = Target(
+        levels=made,
+        dtype=stored_dtype,
+        codec=codec if isinstance(codec, Codec) else Codec.parse(codec or DEFAULT_CODEC),
+        method=chosen,
+        zarr_format=2 if zarr_format == 2 else 3,
+        fill_value=False if stored_dtype == "bool" else 0,
+        dimension_names=tuple(source.axes) if zarr_format == 3 else None,
+        key_encoding="default" if zarr_format == 3 else "v2",
+    )
+    view = FieldOfView(*source.shape[-2:]) if mask_fov else None
+    spec = Conversion(
+        source=source,
+        target=target,
+        axes=axes_of(source.axes, scale.unit, scale.time_unit),
+        window=mapping,
+        view=view,
+        label=label,
+        sample_every=_sample_every(target, view),
+    )
+    return _plan(spec, scale, place, overwrite, workers_or_default(workers))
+
+
+def _plan(spec: Conversion, scale: Scale, place: str, overwrite: bool, workers: int) -> Plan:
+    source, target = spec.source, spec.target
+    feed = Input(
+        feed=source_feed,
+        natural=source.natural,
+        itemsize=np.dtype(source.dtype).itemsize,
+        title="convert",
+        splits=isinstance(source.detail, FlatDetail),
+        prepare=mask_slab if spec.view else None,
+    )
+    stages = stages_of(target, feed, workers)
+    for line in scale.warnings:
+        warnings.warn(line, stacklevel=3)
+    count = len(target.levels)
+    return Plan(
+        operation="convert",
+        out=place,
+        spec=spec,
+        stages=stages,
+        begin=begin,
+        finish=finish,
+        overwrite=overwrite,
+        disk_bytes=disk_bytes(target, stages, range(count)),
+        codec=str(target.codec),
+        facts=(
+            ("source", {"url": source.url, "kind": source.kind, "dtype": source.dtype}),
+            ("axes", source.axes),
+            ("dtype", target.dtype),
+            ("ome_zarr", VERSIONS[target.zarr_format]),
+            ("codec", str(target.codec)),
+            ("method", target.method),
+            ("unit", scale.unit),
+            ("levels", list(levels_facts(target))),
+            ("read_amplification", _amplification(source, stages[0].reads)),
+            ("spooled", any(getattr(stage.detail, "spooled", False) for stage in stages)),
+            ("metadata_objects", metadata_objects(target, count)),
+            ("warnings", list(scale.warnings)),
+        ),
+    )
+
+
+def output_place(out: str | os.PathLike[str], overwrite: bool) -> str:
+    """Path of an output with all links followed: what is checked is what is written to.
+
+    Raises
+    ------
+    UsageError
+        If it exists, may not be replaced, or is or lies inside an array; or is no folder.
+    """
+    location = locate(out)
+    if location.kind == "file":
+        location = locate(os.path.realpath(location.base))
+    check_new(location, overwrite)
+    if location.kind != "file":
+        raise UsageError(
+            f"{location.url}: images are written to folders; copy or zip it afterwards"
+        )
+    check_replaceable(Path(location.base))
+    return location.base
+
+
+def _check_apart(source: Source, place: str) -> None:
+    """Refuse an output that would replace the input, or end up among its slices."""
+    if "://" in source.url:
+        return
+    real = os.path.realpath(source.url)
+    if f"{real}{os.sep}".startswith(f"{place}{os.sep}"):
+        raise UsageError(f"{place} holds the input {source.url}; choose another output")
+
+
+def _values(
+    source: Source, window: tuple[float, float] | None, dtype: str | None, label: bool
+) -> tuple[str, Window | None]:
+    """The dtype to be stored and the mapping to it."""
+    kind = np.dtype(source.dtype).kind
+    if any(n < 1 for n in source.shape):
+        raise UsageError(f"{source.url} is {shape_text(source.shape)}: it holds no voxels")
+    if label and (window is not None or kind == "f"):
+        what = "a window would change the labels" if window is not None else "labels are integers"
+        raise UsageError(f"{source.url} ({source.dtype}) cannot become a label image: {what}")
+    if window is None:
+        if dtype is not None and dtype != source.dtype:
+            raise UsageError(
+                f"{source.url} is {source.dtype}; to store {dtype}, say which grey values become 0 "
+                "and the largest number: --window LO,HI"
+            )
+        return source.dtype, None
+    if dtype not in WINDOW_DTYPES:
+        raise UsageError(f"a window needs --dtype {' or '.join(WINDOW_DTYPES)}")
+    return dtype, Window(float(window[0]), float(window[1]), dtype)
+
+
+def _method(method: str | None, label: bool) -> str:
+    if method is not None and method not in METHODS:
+        raise UsageError(f"unknown method {method!r}; use one of {', '.join(METHODS)}")
+    return method or ("mode" if label else "mean")
+
+
+def _amplification(source: Source, reads: int) -> float:
+    return round(reads / (math.prod(source.shape) * np.dtype(source.dtype).itemsize), 4)
+
+
+def _sample_every(target: Target, view: FieldOfView | None) -> int:
+    if view is None:
+        return 1
+    chunks = target.levels[0].grid.by_chunk.counts
+    touched = math.prod(chunks[:-2]) * len(view.touched(target.levels[0].grid.chunks[-2:]))
+    return SAMPLE_EVERY if touched > SAMPLE_ALL else 1
+
+
+def begin(work: Work) -> None:
+    """Write the metadata of all arrays."""
+    target: Target = work.plan.spec.target
+    write_arrays(work.folder, target, range(len(target.levels)))
+
+
+def finish(work: Work) -> None:
+    """Write the metadata of the image."""
+    finish_conversion(work, work.plan.spec)
+
+
+def source_feed(work: Work, region: Region, tally: Tally) -> NDArray[Any]:
+    """The voxels of a region as they are stored, before the mask."""
+    spec: Conversion = work.plan.spec
+    reader = work.kept("reader", lambda: open_reader(spec.source, work.workers))
+    voxels = reader.read(region)
+    if spec.window is not None:
+        rows = spec.view.rows(*region[-2:]) if spec.view else None
+        voxels, clipped = to_window(voxels, spec.window, rows)
+        counts = {"below": clipped.below, "above": clipped.above, "nan": clipped.nan}
+        tally.add({name: count for name, count in counts.items() if count})
+    elif voxels.dtype.kind == "f":
+        found = finite_range(voxels)
+        if found:
+            tally.add({"least": found[0], "most": found[1]})
+    return voxels
+
+
+def mask_slab(work: Work, slab: NDArray[Any], region: Region, tally: Tally) -> None:
+    """Set what lies outside the field of view to the fill value; measure what that saves."""
+    spec: Conversion = work.plan.spec
+    target, view = spec.target, spec.view
+    assert view is not None
+    grid = target.levels[0].grid
+    touched = work.kept("touched", lambda: _ranks(view, grid.chunks))
+    pieces = cut(grid.shape, grid.chunks, region)
+
+    def mask(number: int) -> None:
+        index = pieces.index(number)
+        rank = touched.get(index[-2:])
+        if rank is None:
+            return
+        box = pieces.region(number)
+        local = tuple(
+            slice(s.start - r.start, s.stop - r.start) for s, r in zip(box, region, strict=True)
+        )
+        sampled = (rank + sum(index[:-2])) % spec.sample_every == 0
+        if sampled:
+            tally.add({"without": len(encode_chunk(target, grid.chunks, slab[local]) or b"")})
+        view.mask(slab[local], box[-2], box[-1], target.fill_value)
+        if sampled:
+            encoded = encode_chunk(target, grid.chunks, slab[local]) or b""
+            tally.add({"sampled": 1, "with": len(encoded)})
+
+    work.each(mask, pieces.n)
+
+
+def _ranks(view: FieldOfView, chunks: Sequence[int]) -> dict[tuple[int, ...], int]:
+    return {index: rank for rank, index in enumerate(view.touched(chunks[-2:]))}

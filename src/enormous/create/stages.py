@@ -1,0 +1,327 @@
+"""The stages that make a pyramid: a stage for each band, and one for each level to be packed.
+
+Pure arithmetic, called by the planners of `create`: which blocks, which slabs of them, how
+much is read, and how much memory that takes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from enormous.bands import MOST_BYTES, Band, bands
+from enormous.create.target import Target
+from enormous.create.writing import (
+    PIECE_BYTES,
+    BandWork,
+    Feed,
+    PackWork,
+    Prepare,
+    band_block,
+    capacities,
+    pack_block,
+    slab_axis,
+    stored_feed,
+    unit_of,
+)
+from enormous.engine.plan import Stage
+from enormous.grid import Shape
+
+#: Blocks grow to this where that makes more levels of one read.
+BLOCK_BYTES = MOST_BYTES
+#: Slabs above this are kept in a file that the system may write out.
+SPOOL_BYTES = 2**31
+#: Slabs grow to this where that saves reading a thing twice, and at least to the second.
+SLAB_BYTES = 2**28
+LEAST_SLAB_BYTES = 2**25
+
+
+@dataclass(frozen=True)
+class Input:
+    """Where the first band's voxels come from.
+
+    Parameters
+    ----------
+    feed : callable
+    natural : tuple of int
+        What is decoded at once, in voxels of level 0.
+    itemsize : int
+        Bytes of one voxel there.
+    title : str
+        For the stage.
+    given : bool
+        Level 0 is there already.
+    splits : bool
+        Whether a part of what lies together can be read without decoding the rest.
+    prepare : callable, optional
+    """
+
+    feed: Feed
+    natural: Shape
+    itemsize: int
+    title: str
+    given: bool = False
+    splits: bool = False
+    prepare: Prepare | None = None
+
+
+def stages_of(target: Target, source: Input, workers: int) -> tuple[Stage, ...]:
+    """All stages that write a pyramid.
+
+    Parameters
+    ----------
+    target : Target
+    source : Input
+    workers : int
+        Decides only how many blocks are made at a time.
+
+    Returns
+    -------
+    tuple of Stage
+    """
+    made: list[Stage] = []
+    for band in bands(target.levels, base=_base(target, source), most_bytes=BLOCK_BYTES):
+        if band.first == band.last == 0 and source.given:
+            continue
+        made.append(_band_stage(target, band, source, workers))
+        made.extend(_pack_stage(target, band, level) for level in band.packed)
+    return tuple(made)
+
+
+def _base(target: Target, source: Input) -> Shape:
+    """Least edges of a block: where a thing read at once is larger than an object, whole things.
+
+    A block that holds no whole number of them reads those at its border twice; unless it
+    covers the axis, which is what is done then.
+    """
+    grid = target.levels[0].grid
+    base = []
+    for n, edge, natural in zip(grid.shape, grid.by_object.tile, source.natural, strict=True):
+        if natural <= edge:
+            base.append(1)
+        else:
+            base.append(min(n, natural) if natural % edge == 0 else n)
+    axis = slab_axis(len(base))
+    if source.splits and len(base) > axis + 2:
+        rows = min(grid.chunks[axis], grid.shape[axis]) * math.prod(base[axis + 1 :])
+        if rows * target.itemsize > SLAB_BYTES:  # whole rows then, in place of whole planes
+            base[axis + 1] = 1
+    return tuple(base)
+
+
+def _band_stage(target: Target, band: Band, source: Input, workers: int) -> Stage:
+    first = band.first == 0
+    grid = band.grids[0]
+    axis = slab_axis(len(grid.shape))
+    natural = source.natural if first else grid.chunks
+    slab = _slab(target, band, natural[axis])
+    itemsize = source.itemsize if first else target.itemsize
+    piece = _piece(natural, grid.chunks, itemsize)
+    held = _held_bytes(target, band, slab)
+    spooled = held > SPOOL_BYTES
+    detail = BandWork(
+        target=target,
+        band=band,
+        feed=source.feed if first else stored_feed,
+        slab=slab,
+        piece=piece,
+        given=source.given and first,
+        prepare=source.prepare if first else None,
+        spooled=spooled,
+    )
+    written = range(band.first + detail.given, band.last + 1)
+    return Stage(
+        title=_title(source, band, written, first),
+        function=band_block,
+        blocks=band.blocks,
+        itemsize=target.itemsize,
+        detail=detail,
+        reads=_reads(target, band, detail, natural, itemsize),
+        writes=sum(target.levels[d].grid.nbytes for d in written),
+        objects=sum(
+            target.levels[d].grid.n_objects if d not in band.packed else band.n_pieces(d)
+            for d in written
+        ),
+        block_bytes=0 if spooled else held,
+        piece_bytes=_piece_bytes(target, band, piece, itemsize, first),
+        at_once=_at_once(band.blocks.n, workers, held),
+    )
+
+
+def _title(source: Input, band: Band, written: range, first: bool) -> str:
+    names = f"level {written[0]}" if len(written) == 1 else f"levels {written[0]} to {written[-1]}"
+    return f"{source.title}: {names}" if first else names
+
+
+def _pack_stage(target: Target, band: Band, level: int) -> Stage:
+    grid = target.levels[level].grid
+    return Stage(
+        title=f"shards of level {level}",
+        function=pack_block,
+        blocks=grid.by_object,
+        itemsize=target.itemsize,
+        detail=PackWork(target, band, level),
+        reads=grid.nbytes,
+        writes=grid.nbytes,
+        objects=grid.n_objects,
+        block_bytes=2**24 + 3 * grid.index_bytes,
+    )
+
+
+def _extent(band: Band) -> Shape:
+    """The largest block, cut to the array; along the axes before z one chunk at a time."""
+    grid = band.grids[0]
+    axis = slab_axis(len(grid.shape))
+    return tuple(
+        min(n, c if i < axis else t)
+        for i, (n, c, t) in enumerate(zip(grid.shape, grid.chunks, band.blocks.tile, strict=True))
+    )
+
+
+def _slab(target: Target, band: Band, natural: int) -> int:
+    """Planes of a slab: few, but enough that little is read twice."""
+    extent = _extent(band)
+    axis = slab_axis(len(extent))
+    depth = extent[axis]
+    unit = unit_of(target, band, band.first)
+    plane = math.prod(extent) // depth * target.itemsize
+    fitting = [
+        planes
+        for planes in range(unit, depth + unit, unit)
+        if planes == unit or planes * plane <= SLAB_BYTES
+    ]
+    enough = [planes for planes in fitting if planes * plane >= LEAST_SLAB_BYTES] or fitting[-1:]
+    if natural > 1:
+        cuts = {planes: list(_cuts(depth, depth, planes)) for planes in enough}
+        enough.sort(key=lambda planes: (_touched(cuts[planes], natural), planes))
+    return enough[0]
+
+
+def _held_bytes(target: Target, band: Band, slab: int) -> int:
+    """Memory of the planes that are held of all levels."""
+    extent = _extent(band)
+    axis = slab_axis(len(extent))
+    total = 0
+    for planes, scale, grid in zip(
+        capacities(target, band, slab), band.scales, band.grids, strict=True
+    ):
+        shape = [-(-e // s) for e, s in zip(extent, scale, strict=True)]
+        shape[axis] = min(shape[axis], planes)
+        total += math.prod(shape) * grid.itemsize
+    return total
+
+
+def _piece(natural: Shape, chunks: Shape, itemsize: int) -> Shape:
+    """What is read at once: about a chunk, of whole natural units."""
+    times = [max(1, c // n) for n, c in zip(natural, chunks, strict=True)]
+    most = max(PIECE_BYTES * 2, math.prod(natural) * itemsize)
+    for axis in range(len(times)):
+        now = math.prod(n * t for n, t in zip(natural, times, strict=True)) * itemsize
+        times[axis] = max(1, times[axis] * most // now) if now > most else times[axis]
+    return tuple(n * t for n, t in zip(natural, times, strict=True))
+
+
+def _piece_bytes(target: Target, band: Band, piece: Shape, itemsize: int, first: bool) -> int:
+    """Memory of one piece on its way: read, mapped; or encoded; or halved."""
+    grid = band.grids[0]
+    cut = math.prod(min(p, n) for p, n in zip(piece, grid.shape, strict=True))
+    if not first:
+        cut *= math.prod(target.levels[band.first].factors)
+    reading = cut * (3 * itemsize + target.itemsize)
+    encoding = 3 * max(g.chunk_bytes for g in band.grids)
+    extent = _extent(band)
+    plane = math.prod(extent) // extent[slab_axis(len(extent))] * target.itemsize
+    halving = 2 * max(PIECE_BYTES, 2 * plane)
+    return max(reading, encoding, halving)
+
+
+def _at_once(n: int, workers: int, held: int) -> int:
+    """Blocks at a time: as many as keep all workers busy to the end, and memory within bounds.
+
+    One block keeps several workers busy too, a little less well.
+    """
+    best, least = 1, math.inf
+    for lanes in range(min(workers, n), 0, -1):
+        if lanes > 1 and lanes * held > SPOOL_BYTES:
+            continue
+        rounds = -(-n // lanes) / (workers // lanes)
+        if rounds < least / 1.2:
+            best, least = lanes, rounds
+    return best
+
+
+def _cuts(n: int, block: int, slab: int) -> Iterator[tuple[int, int]]:
+    for start in range(0, n, block):
+        stop = min(start + block, n)
+        for at in range(start, stop, slab):
+            yield at, min(at + slab, stop)
+
+
+def _touched(cuts: Sequence[tuple[int, int]], natural: int) -> int:
+    return sum(-(-stop // natural) - start // natural for start, stop in cuts)
+
+
+def _reads(target: Target, band: Band, detail: BandWork, natural: Shape, itemsize: int) -> int:
+    """Bytes that the stage decodes: every thing read at once counts each time it is."""
+    grid = band.grids[0]
+    axis = slab_axis(len(grid.shape))
+    total = itemsize
+    for i, (n, tile) in enumerate(zip(grid.shape, band.blocks.tile, strict=True)):
+        step = grid.chunks[i] if i < axis else detail.slab if i == axis else tile
+        cuts = list(_cuts(n, tile, min(step, tile)))
+        unit, end = natural[i], n
+        if band.first:  # windows of the level above, in its chunks
+            above, factor = target.levels[band.first - 1].grid, target.levels[band.first].factors[i]
+            unit, end = above.chunks[i], above.shape[i]
+            pieces = [p for a, b in cuts for p in _pieces(a, b, detail.piece[i])]
+            cuts = [(a * factor, min(b * factor, end)) for a, b in pieces]
+        total *= sum(
+            min(-(-stop // unit) * unit, end) - start // unit * unit for start, stop in cuts
+        )
+    return total
+
+
+def _pieces(start: int, stop: int, piece: int) -> Iterator[tuple[int, int]]:
+    at = start
+    while at < stop:
+        until = min((at // piece + 1) * piece, stop)
+        yield at, until
+        at = until
+
+
+def levels_facts(target: Target) -> tuple[dict[str, object], ...]:
+    """The levels as ``--dry-run --json`` tells them."""
+    return tuple(
+        {
+            "path": level.path,
+            "shape": list(level.grid.shape),
+            "chunks": list(level.grid.chunks),
+            "shards": list(level.grid.shards) if level.grid.shards else None,
+            "voxel_size": list(level.scale),
+            "translation": list(level.translation),
+            "objects": level.grid.n_objects,
+            "bytes": level.grid.nbytes,
+        }
+        for level in target.levels
+    )
+
+
+def disk_bytes(target: Target, stages: Sequence[Stage], written: range) -> int:
+    """Bytes on disk if nothing could be compressed; scratch files of packed levels included."""
+    grids = [target.levels[d].grid for d in written]
+    data = sum(grid.padded_bytes + grid.n_objects * grid.index_bytes for grid in grids)
+    scratch = spool = 0
+    for stage in stages:
+        if isinstance(stage.detail, PackWork):
+            scratch += target.levels[stage.detail.level].grid.padded_bytes
+        elif stage.detail.spooled:
+            held = _held_bytes(target, stage.detail.band, stage.detail.slab)
+            spool = max(spool, held * stage.lanes(stage.at_once or 1))
+    metadata = 4096 * (len(grids) + 1) * (1 if target.zarr_format == 3 else 2)
+    return data + scratch + spool + metadata
+
+
+def metadata_objects(target: Target, levels: int) -> int:
+    """Files that describe arrays and the group: two for each in Zarr v2."""
+    return (levels + 1) * (1 if target.zarr_format == 3 else 2)
