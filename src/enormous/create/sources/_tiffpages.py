@@ -24,10 +24,13 @@ from enormous.errors import DataError, MissingExtra, UsageError
 if TYPE_CHECKING:
     import tifffile
 
-    Page = tifffile.TiffPage | tifffile.TiffFrame
+    Page = tifffile.TiffPage
 
-#: What tifffile calls an error and mends: odd tags, lists that are too long.
-_HARMLESS = re.compile(r"TiffTag\.fromfile|axes do not match|incorrect Strip")
+#: What tifffile calls an error and mends: private tags that are odd, lists that are too long.
+_HARMLESS = re.compile(
+    r"TiffTag\.fromfile(?!.*TiffTag \d{1,3} .*invalid value offset)"
+    r"|axes do not match|incorrect Strip"
+)
 _SLACK = 65_536  # bytes between strips that are read along rather than asked for apart
 
 
@@ -80,7 +83,7 @@ def strict(path: str) -> Iterator[None]:
         raise DataError(f"{path} is truncated or damaged: {reason}")
 
 
-def check_page(page: Page, path: str, size: int, number: int | None = None) -> None:
+def check_page(page: Any, path: str, size: int, number: int | None = None) -> None:
     """Refuse what cannot be converted, and a file that is shorter than its header promises.
 
     Parameters
@@ -151,7 +154,7 @@ def _segments(page: Page) -> int:
     return down * across * int(page.shaped[0])
 
 
-def read_page(file: RandomFile, page: Page, box: Region, out: NDArray[Any]) -> None:
+def read_page(file: RandomFile, page: Any, box: Region, out: NDArray[Any]) -> None:
     """Decode a box of a page.
 
     Parameters
@@ -197,7 +200,7 @@ def read_page(file: RandomFile, page: Page, box: Region, out: NDArray[Any]) -> N
             target[...] = decoded[0, y0 - y : y1 - y, x0 - x : x1 - x, box[3]]
 
 
-def _encoded(file: RandomFile, page: Page, wanted: list[int]) -> Iterator[tuple[int, bytes | None]]:
+def _encoded(file: RandomFile, page: Any, wanted: list[int]) -> Iterator[tuple[int, bytes | None]]:
     """Strips or tiles as stored, read together where they lie together."""
     offsets, counts = page.dataoffsets, page.databytecounts
     there = [(offsets[i], offsets[i] + counts[i]) for i in wanted if counts[i]]
