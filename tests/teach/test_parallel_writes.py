@@ -60,17 +60,15 @@ def test_a_writer_alone_waits_as_long_as_it_was_told(tmp_path):
     assert (made[:] == 2).all()
 
 
-@pytest.mark.parametrize("sharded", [False, True], ids=["chunk", "shard"])
-def test_two_processes_with_tensorstore_lose_nothing(tmp_path, sharded):
-    assert two_processes("tensorstore", tmp_path / "a.zarr", 20, sharded=sharded) == 0
+def test_two_processes_with_tensorstore_lose_nothing(tmp_path):
+    assert two_processes("tensorstore", tmp_path, 20) == (0, 0)
 
 
-def test_two_processes_with_zarr_lose_what_two_threads_do(tmp_path):
-    # the count is luck; that both processes write, round after round, is not
-    lost = two_processes("zarr", tmp_path / "a.zarr", 20)
-    array = zarr.open_array(tmp_path / "a.zarr", mode="r")
-    assert 0 <= lost <= 20
-    assert set(np.unique(array[:])) <= {20, 21}
+def test_two_processes_with_zarr_write_round_after_round(tmp_path):
+    lost = two_processes("zarr", tmp_path, 20)  # how many is luck
+    assert 0 <= min(lost) <= max(lost) <= 20
+    for name in ("chunk", "shard"):
+        assert 20 in zarr.open_array(tmp_path / name, mode="r")[:]
 
 
 def test_a_process_that_dies_is_said_in_a_line(tmp_path, monkeypatch):

@@ -2,8 +2,7 @@
 
 Called by the chapter on writing in parallel. `Meeting` leaves nothing to luck: whoever
 wants to write an object waits until another writer stands before the same one, so both
-have read it by then. `two_processes` leaves everything to luck, and counts. Run as a
-module, this file is one of those two processes.
+have read it by then. `two_processes` leaves everything to luck, and counts.
 """
 
 from __future__ import annotations
@@ -14,10 +13,10 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import zarr
@@ -100,25 +99,32 @@ class Meeting(WrapperStore[Store]):
         store.set_sync(key, value)
 
 
-def two_processes(writer: Writer, folder: Path, rounds: int, *, sharded: bool = False) -> int:
+class Lost(NamedTuple):
+    """Rounds in which one of two processes lost its half of a chunk, or its chunk of a shard."""
+
+    chunk: int
+    shard: int
+
+
+def two_processes(writer: Writer, folder: Path, rounds: int) -> Lost:
     """Let two processes write two halves of one object at a time, and count what is lost.
 
     In each round both are told a moment at which to begin. Nothing is forced: they may
-    meet or miss each other.
+    meet or miss each other. The object is a chunk first; then it is a shard of two
+    chunks, of which each process writes one.
 
     Parameters
     ----------
     writer : {"zarr", "tensorstore", "tensorstore, no locks"}
         The last one is told not to lock files.
     folder : Path
-        Where to make the array.
+        Where to make the arrays.
     rounds : int
-    sharded : bool
-        Each half is one inner chunk of one shard, and not half of a chunk.
+        For each of the two kinds of objects.
 
     Returns
     -------
-    int
+    Lost
         Rounds after which one of the halves was not there.
 
     Raises
@@ -126,28 +132,42 @@ def two_processes(writer: Writer, folder: Path, rounds: int, *, sharded: bool = 
     DataError
         If a process ends before its time.
     """
-    shape, half = (EDGE,) * 3, (EDGE // 2, EDGE, EDGE)
-    array = zarr.create_array(
-        folder,
-        shape=shape,
-        chunks=half if sharded else shape,
-        shards=shape if sharded else None,
-        dtype="uint16",
-        compressors=None,
-    )
-    array[:] = np.uint16(1)
-    with _processes(writer, folder) as processes:
-        return sum(_lost(processes, array, 2 + number) for number in range(rounds))
+    whole, half = (EDGE,) * 3, (EDGE // 2, EDGE, EDGE)
+    arrays = [
+        zarr.create_array(
+            folder / name,
+            shape=whole,
+            dtype="uint16",
+            compressors=None,
+            **layout,  # type: ignore[arg-type]
+        )
+        for name, layout in (
+            ("chunk", {"chunks": whole}),
+            ("shard", {"chunks": half, "shards": whole}),
+        )
+    ]
+    with _processes(writer, [folder / "chunk", folder / "shard"]) as processes:
+        return Lost(
+            *(
+                sum(_round(processes, number, array, 1 + n) for n in range(rounds))
+                for number, array in enumerate(arrays)
+            )
+        )
 
 
 @contextmanager
-def _processes(writer: Writer, folder: Path) -> Iterator[list[subprocess.Popen[str]]]:
-    command = [sys.executable, "-m", __name__, writer, str(folder)]
+def _processes(writer: Writer, folders: list[Path]) -> Iterator[list[subprocess.Popen[str]]]:
     processes = [
         subprocess.Popen(
-            [*command, str(number)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [
+                *(sys.executable, "-m", "enormous.teach._one_writer", writer),
+                *(str(first), str(first + EDGE // 2), *map(str, folders)),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
-        for number in range(2)
+        for first in (0, EDGE // 2)
     ]
     try:
         for process in processes:
@@ -158,12 +178,14 @@ def _processes(writer: Writer, folder: Path) -> Iterator[list[subprocess.Popen[s
             process.communicate()  # its input ends, and so does it
 
 
-def _lost(processes: list[subprocess.Popen[str]], array: zarr.Array[Any], value: int) -> bool:
-    """Run one round, in which both write `value`; whether it is missing anywhere."""
+def _round(
+    processes: list[subprocess.Popen[str]], number: int, array: zarr.Array[Any], value: int
+) -> bool:
+    """Let both write `value` into their half of array `number`; whether any is missing."""
     begin = time.time() + 0.002
     for process in processes:
         assert process.stdin is not None
-        process.stdin.write(f"{begin} {value}\n")
+        process.stdin.write(f"{begin} {number} {value}\n")
         process.stdin.flush()
     for process in processes:
         _hear(process, "written")
@@ -174,37 +196,3 @@ def _hear(process: subprocess.Popen[str], word: str) -> None:
     assert process.stdout is not None
     if process.stdout.readline().strip() != word:
         raise DataError("one of the two writing processes ended before its time; run the cell anew")
-
-
-def _zarr_writer(folder: str) -> Callable[[slice, int], None]:
-    array = zarr.open_array(folder, mode="r+")
-    return lambda half, value: array.__setitem__(half, np.uint16(value))
-
-
-def _tensorstore_writer(folder: str, locking: str) -> Callable[[slice, int], None]:
-    import tensorstore as ts
-
-    spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": folder}}
-    context = ts.Context({"file_io_locking": {"mode": locking}})
-    array = ts.open(spec, context=context).result()
-    return lambda half, value: array[half].write(np.uint16(value)).result()
-
-
-def _main(writer: Writer, folder: str, number: str) -> None:
-    """Write one half whenever a line of the input says at which time, and what."""
-    if writer == "zarr":
-        write = _zarr_writer(folder)
-    else:
-        write = _tensorstore_writer(folder, "none" if writer.endswith("no locks") else "os")
-    first = int(number) * EDGE // 2
-    print("ready", flush=True)
-    for line in sys.stdin:
-        begin, value = line.split()
-        while time.time() < float(begin):
-            pass
-        write(slice(first, first + EDGE // 2), int(value))
-        print("written", flush=True)
-
-
-if __name__ == "__main__":
-    _main(*sys.argv[1:])  # type: ignore[arg-type]
