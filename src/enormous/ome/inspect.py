@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     import zarr
 
 
+# names of chunks and shards under every chunk key encoding and separator
+_ANY_CHUNK = re.compile(r"c|(c[/.])?[0-9]+([/.][0-9]+)*").fullmatch
+
 # what a group is, by the attribute that says so
 _KINDS = {
     "plate": "plate",
@@ -36,13 +39,15 @@ class Stored:
     """What an array takes: data objects (chunks or shards) and their bytes.
 
     `stray` files lie beside them under names that no reader of this array asks for;
-    `outside` are chunks with numbers beyond the shape, counted under none of the others.
+    those of them that would be chunks under another separator are `misnamed`. `outside` are
+    chunks with numbers beyond the shape; they count under none of the others.
     """
 
     objects: int
     nbytes: int
     stray: int = 0
     outside: int = 0
+    misnamed: int = 0
 
 
 @dataclass(frozen=True)
@@ -217,15 +222,16 @@ def _total(sizes: Iterable[tuple[str, int]], array: StoredLevel) -> Stored:
     is_chunk = re.compile(array.chunk_key).fullmatch
     numbers = re.compile("[0-9]+").findall
     counts = array.grid.by_object.counts
-    objects = nbytes = stray = outside = 0
+    objects = nbytes = stray = outside = misnamed = 0
     for key, n in sizes:
         if is_chunk(key) is None:
-            stray += not is_metadata(key)
+            if not is_metadata(key):
+                stray, misnamed = stray + 1, misnamed + (_ANY_CHUNK(key) is not None)
         elif counts and any(map(operator.ge, map(int, numbers(key)), counts)):
             outside += 1
         else:
             objects, nbytes = objects + 1, nbytes + n
-    return Stored(objects, nbytes, stray, outside)
+    return Stored(objects, nbytes, stray, outside, misnamed)
 
 
 def _walk(folder: str, prefix: str = "") -> Iterator[tuple[str, int]]:

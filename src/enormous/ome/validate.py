@@ -9,20 +9,24 @@ translations that move a level off its place.
 from __future__ import annotations
 
 import os
+import posixpath
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-from enormous._text import bytes_text, count_text
-from enormous.errors import DataError
 from enormous.ome import _validate_plates as plates
 from enormous.ome import _validate_schema as schema
-from enormous.ome._validate_levels import Found, check_label, check_levels
+from enormous.ome._validate_arrays import (
+    Levels,
+    Run,
+    check_channels,
+    check_integers,
+    check_objects,
+    open_array,
+    open_levels,
+)
+from enormous.ome._validate_levels import check_label, check_levels
 from enormous.ome._validate_nodes import Node, Tree, below
 from enormous.ome._validate_report import Fault, Findings, Report, Value
-from enormous.ome._validate_schema import Pyramid
-from enormous.ome.inspect import stored_objects
-from enormous.ome.read import StoredLevel, describe_array
 from enormous.stores import Location, locate
 
 __all__ = ["Fault", "Report", "validate"]
@@ -30,9 +34,6 @@ __all__ = ["Fault", "Report", "validate"]
 _VERSIONS = ("0.1", "0.2", "0.3", "0.4", "0.5")
 #: What a group can be, by the attribute that says so, in the order in which they are asked for.
 _KEYS = ("multiscales", "image-label", "plate", "bioformats2raw.layout", "well", "labels", "series")
-_LARGE_CHUNK = 2**31 - 1  # bytes: Blosc, LZ4 and most readers end there
-
-Levels = list[tuple[Pyramid, list[Found]]]
 
 
 def validate(url: str | os.PathLike[str] | Location) -> Report:
@@ -58,9 +59,9 @@ def validate(url: str | os.PathLike[str] | Location) -> Report:
     location = locate(url)
     with Tree(location) as tree:
         root = tree.root()
-        run = _Run(tree, Findings(), root.zarr_format)
+        run = Run(tree, Findings(), root.zarr_format)
         kind, version = _visit(run, root)
-        _check_objects(run)
+        check_objects(run)
     if location.kind == "http":
         run.findings.note("a plain server cannot be listed: no chunks were counted")
     found = run.findings
@@ -69,39 +70,10 @@ def validate(url: str | os.PathLike[str] | Location) -> Report:
     )
 
 
-@dataclass
-class _Run:
-    """One validation: what is read, what was found, and the arrays met so far."""
-
-    tree: Tree
-    findings: Findings
-    zarr_format: int
-    arrays: dict[str, StoredLevel] = field(default_factory=dict)
-
-    def node(self, path: str) -> Node | None:
-        """A node; one that is damaged is a fault, and not there."""
-        try:
-            return self.tree.node(path)
-        except DataError as error:
-            self.findings.error(path, "zarr", str(error))
-            return None
-
-    def group(self, path: str, rule: str, what: str) -> Node | None:
-        """A group that must be there, with a fault where it is not."""
-        before = len(self.findings.faults)
-        node = self.node(path)
-        if node is not None and node.kind == "group":
-            return node
-        if len(self.findings.faults) == before:
-            found = "an array" if node else "nothing"
-            self.findings.error(path, rule, f"{what}, but {found} is there")
-        return None
-
-
-def _visit(run: _Run, node: Node) -> tuple[str, str | None]:
+def _visit(run: Run, node: Node) -> tuple[str, str | None]:
     """Check a node and what is below it: its kind and its version."""
     if node.kind == "array":
-        _open(run, node)
+        open_array(run, node)
         return "array", None
     ome, version = _version(run, node)
     key = next((key for key in _KEYS if key in ome.value), None)
@@ -137,7 +109,7 @@ def _kind_of(key: str, ome: Value) -> str:
     return {"bioformats2raw.layout": "collection", "series": "group"}.get(key, key)
 
 
-def _version(run: _Run, node: Node) -> tuple[Value, str | None]:
+def _version(run: Run, node: Node) -> tuple[Value, str | None]:
     """The OME-Zarr attributes of a group, and their version; faults where it stands wrongly."""
     inner = node.attributes.get("ome")
     stray = [key for key in _KEYS if key in node.attributes]
@@ -159,7 +131,7 @@ def _version(run: _Run, node: Node) -> tuple[Value, str | None]:
 
 
 def _nested_version(
-    run: _Run, node: Node, inner: Mapping[str, Any], stray: list[str]
+    run: Run, node: Node, inner: Mapping[str, Any], stray: list[str]
 ) -> tuple[Value, str | None]:
     ome = Value(run.findings, node.path, "ome", inner)
     if node.zarr_format == 2:
@@ -195,7 +167,7 @@ def _flat_version(ome: Value) -> str:
     return "0.4"
 
 
-def _image(run: _Run, node: Node, ome: Value, version: str) -> Levels:
+def _image(run: Run, node: Node, ome: Value, version: str) -> Levels:
     """An image or label image: metadata, arrays, labels."""
     is_label = "image-label" in ome.value
     run.findings.checked["label images" if is_label else "images"] += 1
@@ -205,137 +177,47 @@ def _image(run: _Run, node: Node, ome: Value, version: str) -> Levels:
     channels = schema.check_omero(omero, version) if omero else None
     found: Levels = []
     for pyramid in schema.check_multiscales(ome, version):
-        levels = _levels(run, node.path, pyramid, version)
+        levels = open_levels(run, node.path, pyramid, version)
         found.append((pyramid, levels))
         if levels:
             check_levels(run.findings, node.path, pyramid, levels)
         if channels is not None:
-            _check_channels(run, node.path, pyramid, levels, channels)
+            check_channels(run, node.path, pyramid, levels, channels)
     if is_label:
-        _check_integers(run, found)
+        check_integers(run, found)
     labels = run.node(below(node.path, "labels"))
     if labels is not None:
         _labels_below(run, labels, found)
     return found
 
 
-def _levels(run: _Run, path: str, pyramid: Pyramid, version: str) -> list[Found]:
-    found = []
-    for dataset in pyramid.datasets:
-        run.findings.checked["levels"] += 1
-        where = below(path, dataset.path)
-        before = len(run.findings.faults)
-        node = run.node(where)
-        if node is None or node.kind == "group":
-            if len(run.findings.faults) == before:
-                what = "a group" if node else "nothing"
-                message = f"is a level of the metadata, but {what} is there, not an array"
-                run.findings.error(where, "array", message)
-            continue
-        level = _open(run, node)
-        if level is not None and _fits(run, node, level, pyramid, version):
-            found.append((dataset, level))
-    if len({len(level.shape) for _, level in found}) > 1:
-        run.findings.error(path, "dimensions", "its levels have different numbers of dimensions")
-        return []
-    return found
-
-
-def _open(run: _Run, node: Node) -> StoredLevel | None:
-    """An array as zarr reads it, once."""
-    import zarr
-
-    if node.path in run.arrays:
-        return run.arrays[node.path]
-    run.findings.checked["arrays"] += 1
-    try:
-        array = zarr.open_array(
-            run.tree.zarr(),
-            path=node.path,
-            mode="r",
-            zarr_format=3 if node.zarr_format == 3 else 2,
-        )
-        level = describe_array(array, node.path)
-    except Exception as error:  # damaged metadata fails in as many ways as there are fields
-        reason = str(error) or type(error).__name__
-        run.findings.error(node.path, "array", f"cannot be opened: {reason}")
-        return None
-    run.arrays[node.path] = level
-    nbytes = level.itemsize
-    for n in level.chunks:
-        nbytes *= n
-    if nbytes > _LARGE_CHUNK:
-        message = f"has chunks of {bytes_text(nbytes)}; most codecs and readers end at 2 GB"
-        run.findings.warn(node.path, "chunks", message)
-    if 0 in level.shape:
-        run.findings.warn(node.path, "dimensions", f"is empty: its shape is {list(level.shape)}")
-    return level
-
-
-def _fits(run: _Run, node: Node, level: StoredLevel, pyramid: Pyramid, version: str) -> bool:
-    """Whether an array has the format, names and dimensions of the image."""
-    tell = run.findings.error
-    if (node.zarr_format == 3) != (version == "0.5"):
-        form = f"is of Zarr format {node.zarr_format}, which OME-Zarr {version} does not use"
-        tell(node.path, "zarr-format", form)
-    separator = node.metadata.get("dimension_separator") or "."
-    if node.zarr_format == 2 and version != "0.1" and separator != "/" and len(level.shape) > 1:
-        message = f"separates chunk numbers by {separator!r}; OME-Zarr {version} stores them by '/'"
-        tell(node.path, "separator", message)
-    if level.dtype[:3] not in ("int", "uin", "flo", "boo", "com"):
-        tell(node.path, "dtype", f"is of dtype {level.dtype}, which is no image")
-    if pyramid.axes is None:
-        return True
-    names = [axis.name for axis in pyramid.axes]
-    if len(names) != len(level.shape):
-        message = f"has {len(level.shape)} dimensions, the image has {len(names)} axes"
-        tell(node.path, "dimensions", f"{message} ({', '.join(names)})")
-        return False
-    if node.zarr_format == 3 and version == "0.5":
-        stated = node.metadata.get("dimension_names")
-        if stated is None:
-            tell(node.path, "names", f"has no 'dimension_names'; they must be {names}")
-        elif stated != names:
-            tell(node.path, "names", f"has the dimension_names {stated}; the axes are {names}")
-    return True
-
-
-def _check_channels(
-    run: _Run, path: str, pyramid: Pyramid, levels: list[Found], channels: int
-) -> None:
-    kinds = [axis.type or axis.name for axis in pyramid.axes or ()]
-    number = next((i for i, kind in enumerate(kinds) if kind in ("channel", "c")), None)
-    there = levels[0][1].shape[number] if levels and number is not None else 1
-    if levels and channels != there:
-        message = f"omero.channels describes {count_text(channels, 'channel')}, the image has"
-        run.findings.warn(path, "omero", f"{message} {there}")
-
-
-def _check_integers(run: _Run, found: Levels) -> None:
-    for _, levels in found:
-        for dataset, level in levels:
-            if not level.dtype.startswith(("int", "uint")):
-                message = f"level '{dataset.path}' of a label image is {level.dtype}, not integer"
-                run.findings.error(level.path, "image-label", message)
-
-
-def _image_label(run: _Run, node: Node, ome: Value, version: str) -> None:
+def _image_label(run: Run, node: Node, ome: Value, version: str) -> None:
     label = ome.get("image-label", "object", "image-label", required=True)
     source = schema.check_image_label(label, version) if label else None
     if source is None:
         return
-    where = os.path.normpath(f"{node.path}/{source}" if node.path else source).replace(os.sep, "/")
-    if where == ".." or where.startswith(("../", "/")) or "://" in source:
-        run.findings.note(f"the image that {node.path or 'the label'} was made of lies elsewhere")
-        return
-    image = run.node("" if where == "." else where)
-    attributes = image.attributes.get("ome", image.attributes) if image else {}
-    if not isinstance(attributes, Mapping) or "multiscales" not in attributes:
+    if not _is_image(run, node.path, source):
         message = f"image-label.source.image names {source!r}, where no image is"
         run.findings.error(node.path, "image-label", message)
 
 
-def _labels_below(run: _Run, labels: Node, image: Levels) -> None:
+def _is_image(run: Run, path: str, source: str) -> bool:
+    """Whether a label's source is an image; it may lie above what is validated."""
+    where = posixpath.normpath(f"{path}/{source}" if path else source)
+    location = run.tree.location
+    if where.split("/", 1)[0] != "..":
+        image = run.node("" if where == "." else where)
+    elif location.kind != "file":
+        run.findings.note(f"the image that {path or 'the label'} was made of lies elsewhere")
+        return True
+    else:
+        folder = os.path.normpath(os.path.join(location.base, where))
+        image = Tree(locate(folder)).node("")
+    attributes = image.attributes.get("ome", image.attributes) if image else None
+    return isinstance(attributes, Mapping) and "multiscales" in attributes
+
+
+def _labels_below(run: Run, labels: Node, image: Levels) -> None:
     if labels.kind == "array":
         message = "is an array where OME-Zarr has the group of an image's labels"
         run.findings.error(labels.path, "labels", message)
@@ -348,7 +230,7 @@ def _labels_below(run: _Run, labels: Node, image: Levels) -> None:
     _labels(run, labels, ome, image)
 
 
-def _labels(run: _Run, node: Node, ome: Value, image: Levels | None) -> None:
+def _labels(run: Run, node: Node, ome: Value, image: Levels | None) -> None:
     """The labels of an image, listed and not."""
     listed = plates.check_labels(ome)
     for name in listed:
@@ -365,7 +247,7 @@ def _labels(run: _Run, node: Node, ome: Value, image: Levels | None) -> None:
             run.findings.warn(path, "image-label", message)
         found = _image(run, group, inner, version)
         if "image-label" not in inner.value:
-            _check_integers(run, found)
+            check_integers(run, found)
         for label, over in zip(found, image or (), strict=False):
             check_label(run.findings, path, label, over)
     children = run.tree.children(node.path)
@@ -379,7 +261,7 @@ def _labels(run: _Run, node: Node, ome: Value, image: Levels | None) -> None:
             run.findings.warn(below(node.path, name), "labels", message)
 
 
-def _plate(run: _Run, node: Node, ome: Value, version: str) -> None:
+def _plate(run: Run, node: Node, ome: Value, version: str) -> None:
     run.findings.checked["plates"] += 1
     value = ome.get("plate", "object", "plate", required=True)
     if "bioformats2raw.layout" in ome.value:
@@ -411,7 +293,7 @@ def _plate(run: _Run, node: Node, ome: Value, version: str) -> None:
 
 
 def _well(
-    run: _Run, node: Node, ome: Value, version: str, acquisitions: tuple[int, ...] | None
+    run: Run, node: Node, ome: Value, version: str, acquisitions: tuple[int, ...] | None
 ) -> int:
     """The number of the well's fields of view."""
     run.findings.checked["wells"] += 1
@@ -422,7 +304,7 @@ def _well(
     return len(paths)
 
 
-def _named_image(run: _Run, path: str, rule: str, what: str) -> None:
+def _named_image(run: Run, path: str, rule: str, what: str) -> None:
     """An image that something above it names."""
     group = run.group(path, rule, what)
     if group is None:
@@ -434,7 +316,7 @@ def _named_image(run: _Run, path: str, rule: str, what: str) -> None:
     _image(run, group, ome, version)
 
 
-def _collection(run: _Run, node: Node, ome: Value) -> None:
+def _collection(run: Run, node: Node, ome: Value) -> None:
     """What bioformats2raw makes of a file with several images."""
     plates.check_layout(ome)
     folder = below(node.path, "OME")
@@ -456,10 +338,10 @@ def _collection(run: _Run, node: Node, ome: Value) -> None:
         _named_image(run, where, "collection", "is an image of the collection")
 
 
-def _plain_group(run: _Run, node: Node) -> str:
+def _plain_group(run: Run, node: Node) -> str:
     """A group without OME-Zarr metadata: the arrays below it, as far as they can be found."""
-    message = "is a group without OME-Zarr metadata: its arrays alone were checked"
-    run.findings.warn(node.path, "metadata", message)
+    message = "has no OME-Zarr metadata, so no reader shows it: its arrays alone were checked"
+    run.findings.error(node.path, "metadata", message)
     waiting = [node.path]
     while waiting:
         path = waiting.pop()
@@ -470,22 +352,7 @@ def _plain_group(run: _Run, node: Node) -> str:
         for name in children:
             child = run.node(below(path, name))
             if child is not None and child.kind == "array":
-                _open(run, child)
+                open_array(run, child)
             elif child is not None:
                 waiting.append(child.path)
     return "group"
-
-
-def _check_objects(run: _Run) -> None:
-    """Files that no reader asks for, and levels of which nothing is stored."""
-    stored = stored_objects(run.tree.location, run.arrays)
-    for path, found in stored.items():
-        run.findings.checked["objects"] += found.objects
-        if found.stray:
-            files = count_text(found.stray, "file")
-            tell = run.findings.warn if found.objects else run.findings.error
-            tell(path, "stray", f"holds {files} under names that no reader of this array asks for")
-        if found.outside:
-            chunks = count_text(found.outside, "chunk")
-            message = f"holds {chunks} outside its shape, which no reader asks for"
-            run.findings.warn(path, "stray", message)
