@@ -92,7 +92,7 @@ class Stage:
     def bytes_of(self, number: int) -> int:
         """Bytes of the voxels of one block, as progress counts them."""
         region = self.blocks.slices(self.blocks.index(number))
-        return math.prod(s.stop - s.start for s in region) * self.itemsize
+        return int(math.prod(s.stop - s.start for s in region)) * self.itemsize
 
     def bytes_before(self, number: int) -> int:
         """Bytes of the voxels of all blocks before one; of the whole stage for ``blocks.n``."""
@@ -104,7 +104,7 @@ class Stage:
             start = index * tile[axis]
             voxels += size * start * math.prod(shape[axis + 1 :])
             size *= min(tile[axis], shape[axis] - start)
-        return int(voxels * self.itemsize)
+        return voxels * self.itemsize
 
 
 @dataclass(frozen=True)

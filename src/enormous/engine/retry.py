@@ -33,7 +33,9 @@ _STATUS = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED")
 
 def transient(error: BaseException | None) -> bool:
     """Whether it may go well the next time: the error, or the one it was raised from."""
-    while error is not None:
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:  # a chain may bite its tail
+        seen.append(error)
         if isinstance(error, (ConnectionError, TimeoutError)):
             return True
         if isinstance(error, OSError) and error.errno in _NUMBERS:

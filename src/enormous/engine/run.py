@@ -18,7 +18,6 @@ from enormous.engine.intervals import Intervals
 from enormous.engine.journal import Record
 from enormous.engine.output import check_space
 from enormous.engine.plan import Plan
-from enormous.engine.pool import Stop
 from enormous.engine.progress import Progress, Silent
 from enormous.engine.shares import Share, need_all, need_before
 from enormous.engine.unfinished import Unfinished, find
@@ -240,7 +239,7 @@ class _Run:
             self.progress.advance(nbytes)
 
         job = Job(self.plan, unfinished.folder, number)
-        self.executor.run(job, _numbers(found, start, stop), done, Stop())
+        self.executor.run(job, _numbers(found, start, stop), done)
 
     def _told(self, error: BaseException) -> BaseException:
         """Too little memory as one line; other errors as they are."""

@@ -91,7 +91,9 @@ class Unfinished:
             self.journal.unlock()
             self._remove_parents()
             told = explain(error, self.out, self.plan.disk_bytes, free_bytes(self.out.parent))
-            raise told from (None if told is error else error)
+            if told is error:
+                raise
+            raise told from error
 
     def open_to_finish(self) -> None:
         """Lock what other processes have made."""

@@ -55,7 +55,7 @@ class Executor(Protocol):
     #: Whether each worker has its own memory, the modules and their tables included.
     processes: bool
 
-    def run(self, job: Job, numbers: Numbers, done: Done, stop: Stop) -> None:
+    def run(self, job: Job, numbers: Numbers, done: Done) -> None:
         """Make the blocks of these numbers; call `done` in this thread after each.
 
         Raises

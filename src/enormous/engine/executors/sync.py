@@ -12,9 +12,9 @@ class Sync:
     workers = 1
     processes = False
 
-    def run(self, job: Job, numbers: Numbers, done: Done, stop: Stop) -> None:
+    def run(self, job: Job, numbers: Numbers, done: Done) -> None:
         """Make the blocks one by one."""
-        work = job.work(stop, 1, 1)
+        work = job.work(Stop(), 1, 1)
         try:
             for number in numbers:
                 make_block(work, number)

@@ -17,9 +17,10 @@ class Threads:
     def __init__(self, workers: int) -> None:
         self.workers = workers
 
-    def run(self, job: Job, numbers: Numbers, done: Done, stop: Stop) -> None:
+    def run(self, job: Job, numbers: Numbers, done: Done) -> None:
         """Make as many blocks at a time as the stage has lanes."""
         lanes = job.stage.lanes(self.workers)
+        stop = Stop()
         work = job.work(stop, self.workers, job.stage.side_by_side(self.workers))
         try:
             with ThreadPoolExecutor(lanes, thread_name_prefix="enormous") as pool:
