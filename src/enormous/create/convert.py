@@ -21,6 +21,7 @@ from enormous.codecs import Codec
 from enormous.create.conversion import SAMPLE_ALL, SAMPLE_EVERY, Conversion
 from enormous.create.finish import finish_conversion
 from enormous.create.pieces import Region, cut
+from enormous.create.report import Converted, report
 from enormous.create.scale import Scale, scale_of
 from enormous.create.sources import open_reader, open_source
 from enormous.create.sources._flat import FlatDetail
@@ -30,9 +31,11 @@ from enormous.create.tally import Tally
 from enormous.create.target import Target, write_arrays
 from enormous.create.values import WINDOW_DTYPES, FieldOfView, Window, finite_range, to_window
 from enormous.create.writing import encode_chunk
+from enormous.engine import run as execute
 from enormous.engine.output import check_replaceable
 from enormous.engine.plan import Plan
 from enormous.engine.pool import workers_or_default
+from enormous.engine.progress import Progress
 from enormous.engine.work import Work
 from enormous.errors import UsageError
 from enormous.grid import DEFAULT_CODEC
@@ -167,6 +170,39 @@ def plan(
         sample_every=_sample_every(target, view),
     )
     return _plan(spec, scale, place, overwrite, workers_or_default(workers))
+
+
+def run(
+    stack: str | os.PathLike[str] | Sequence[str],
+    out: str | os.PathLike[str],
+    *,
+    scheduler: Any = "threads",
+    workers: int | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+    **arguments: Any,
+) -> Converted:
+    """Convert a stack to an OME-Zarr image; plan and execute at once.
+
+    Parameters
+    ----------
+    stack, out, **arguments
+        As for :func:`plan`.
+    scheduler, workers, resume, progress
+        As for :func:`enormous.run`.
+
+    Returns
+    -------
+    Converted
+
+    Raises
+    ------
+    UsageError, DataError
+        As those do.
+    """
+    made = plan(stack, out, workers=workers, **arguments)
+    done = execute(made, scheduler=scheduler, workers=workers, resume=resume, progress=progress)
+    return report(done.plan, done.seconds)
 
 
 def _plan(spec: Conversion, scale: Scale, place: str, overwrite: bool, workers: int) -> Plan:

@@ -129,6 +129,7 @@ def _band_stage(target: Target, band: Band, source: Input, workers: int) -> Stag
         given=source.given and first,
         prepare=source.prepare if first else None,
         spooled=spooled,
+        above=source.feed if source.given and band.first == 1 else None,
     )
     written = range(band.first + detail.given, band.last + 1)
     return Stage(

@@ -61,6 +61,8 @@ class BandWork:
     prepare : callable, optional
     spooled : bool
         Keep the slabs in a file that the system may write out, not in memory.
+    above : callable, optional
+        Gives the voxels of the level above the first, where that is not one of ours.
     """
 
     target: Target
@@ -71,6 +73,7 @@ class BandWork:
     given: bool = False
     prepare: Prepare | None = None
     spooled: bool = False
+    above: Feed | None = None
 
 
 @dataclass(frozen=True)
@@ -154,8 +157,11 @@ def stored_feed(work: Work, region: Region, tally: Tally) -> NDArray[Any]:
         slice(s.start * f, min(s.stop * f, n))
         for s, f, n in zip(region, level.factors, above.grid.shape, strict=True)
     )
-    array = stored_level(work, target, first - 1)
-    voxels = np.asarray(array[window].read().result())
+    if detail.above is not None:
+        voxels = detail.above(work, window, tally)
+    else:
+        array = stored_level(work, target, first - 1)
+        voxels = np.asarray(array[window].read().result())
     return downsample(voxels, level.factors, target.method)
 
 
