@@ -18,6 +18,7 @@ import typer
 
 from enormous import __version__
 from enormous.cli import _common
+from enormous.cli.finish import finish
 from enormous.cli.info import info
 from enormous.cli.sample import sample
 from enormous.cli.validate import validate
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 app.command()(sample)
 app.command()(info)
+app.command()(finish)
 app.command()(validate)
 
 
@@ -85,7 +87,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 def _run(arguments: list[str] | None) -> int:
     """Call a command, tell of its failure, and give the exit code."""
-    _common.debug = False
+    _common.debug, _common.interrupted = False, None
     try:
         code = app(arguments, prog_name="enormous", standalone_mode=False)
         if sys.stdout is not None:
@@ -100,9 +102,11 @@ def _run(arguments: list[str] | None) -> int:
         if hasattr(error, "format_message"):  # typer's own: the call was wrong
             return _failed(_usage(error), 2)
         details = "(run again with --debug for the details)"
-        return _failed(f"{type(error).__name__}: {error} {details}", 1)
+        notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
+        return _failed(f"{type(error).__name__}: {error}{notes} {details}", 1)
     if code == _INTERRUPTED:  # newer versions of typer return it themselves
-        return _failed("interrupted; nothing half-written is left", _INTERRUPTED)
+        kept = _common.interrupted or "nothing half-written is left"
+        return _failed(f"interrupted; {kept}", _INTERRUPTED)
     return code if isinstance(code, int) else 0
 
 

@@ -1,4 +1,4 @@
-"""What all commands share: options, sizes in voxels, tables, JSON, progress.
+"""What all commands share: options, sizes in voxels, tables, JSON, and how plans are run.
 
 Called by the command modules and by :func:`enormous.cli.main`.
 """
@@ -9,13 +9,19 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from enormous._text import bytes_text, count_text
 from enormous.errors import UsageError
 
+if TYPE_CHECKING:
+    from enormous.engine import Done, Plan
+
 debug = False
+#: What an interrupted run has to say, where it keeps something.
+interrupted: str | None = None
 
 
 def _set_debug(wanted: bool) -> bool:
@@ -25,7 +31,25 @@ def _set_debug(wanted: bool) -> bool:
 
 
 Workers = Annotated[
-    int | None, typer.Option(help="Threads; by default one for each core.", metavar="N")
+    int | None,
+    typer.Option(help="Blocks made at a time; by default one for each core.", metavar="N"),
+]
+Scheduler = Annotated[
+    str,
+    typer.Option(
+        metavar="threads|processes|sync|ADDRESS",
+        help="Who makes the blocks; ADDRESS is a dask scheduler's, such as tcp://node1:8786.",
+    ),
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on where an interrupted run of this call ended.")
+]
+Stage = Annotated[
+    int | None,
+    typer.Option(metavar="K", help="Do stage K only, for job arrays; see `enormous finish`."),
+]
+Share = Annotated[
+    str | None, typer.Option(metavar="I/N", help="Of the stage, do share I of N only.")
 ]
 DryRun = Annotated[
     bool,
@@ -92,8 +116,152 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[str]], left: int = 
     Console(file=sys.stdout, width=1000, markup=False, highlight=False).print(table)
 
 
+def print_plan(
+    plan: Plan, *, scheduler: str = "threads", workers: int | None, json: bool, quiet: bool
+) -> None:
+    """Say what ``--dry-run`` says of any plan.
+
+    Parameters
+    ----------
+    plan : Plan
+    scheduler : str
+    workers : int or None
+    json, quiet : bool
+    """
+    from enormous.engine.pool import workers_or_default
+
+    count = 1 if scheduler == "sync" else workers_or_default(workers)
+    facts = plan.as_dict(count, processes=scheduler not in ("threads", "sync"))
+    if json:
+        print_json({**facts, "dry_run": True})
+        return
+    if quiet:
+        return
+    typer.echo(f"{plan.out}: {plan.operation}; nothing is written")
+    rows = [
+        (
+            f"{number} {stage.title}",
+            f"{stage.blocks.n:,}",
+            bytes_text(stage.reads),
+            bytes_text(stage.writes),
+            f"{stage.objects:,}",
+        )
+        for number, stage in enumerate(plan.stages, 1)
+    ]
+    print_table(("stage", "blocks", "reads", "writes", "objects"), rows)
+    for label, text in _plan_lines(plan, facts):
+        typer.echo(f"{label:<13}{text}")
+
+
+def _plan_lines(plan: Plan, facts: dict[str, Any]) -> Iterable[tuple[str, str]]:
+    yield "reads", f"{bytes_text(plan.reads)} (decoded)"
+    yield "writes", f"{bytes_text(plan.writes)} (before compression)"
+    yield "disk", f"up to {bytes_text(plan.disk_bytes)}, if nothing could be compressed"
+    yield "objects", f"up to {plan.objects:,}"
+    workers = count_text(facts["workers"], "worker")
+    yield "peak memory", f"{bytes_text(facts['peak_memory_bytes'])} with {workers}"
+    needed, cost = facts["time"], facts["cost"]
+    if needed["seconds_at_least"] is not None:
+        yield "time", f"at least {needed['seconds_at_least']:,.1f} s ({needed['basis']})"
+    yield (
+        "cloud cost",
+        f"up to {cost['put_usd']:,.2f} USD to store, {cost['month_usd']:,.2f} USD a month, "
+        f"{cost['download_usd']:,.2f} USD to download ({cost['basis']})",
+    )
+    for key, value in plan.facts:
+        if isinstance(value, (str, int, float)):
+            yield key.replace("_", " "), str(value)
+
+
+def execute(
+    plan: Plan,
+    *,
+    scheduler: str = "threads",
+    workers: int | None = None,
+    resume: bool = False,
+    stage: int | None = None,
+    share: str | None = None,
+    json: bool = False,
+    quiet: bool = False,
+) -> Done | None:
+    """Run a plan as the common options say, with progress where it can be seen.
+
+    Returns
+    -------
+    Done or None
+        None if it was one share of one stage, which is told of here.
+
+    Raises
+    ------
+    EnormousError
+        As :func:`enormous.run`.
+    """
+    from enormous.engine import run
+    from enormous.engine.progress import where_seen
+
+    global interrupted
+    if not quiet:
+        _warn_of_leftovers(plan)
+    try:
+        done = run(
+            plan,
+            scheduler=scheduler,
+            workers=workers,
+            resume=resume,
+            progress=where_seen(quiet),
+            stage=stage,
+            share=_share(share),
+        )
+    except KeyboardInterrupt as error:
+        interrupted = "; ".join(getattr(error, "__notes__", ())) or None
+        raise
+    if stage is None:
+        return done
+    if json:
+        print_json(
+            {"out": plan.out, "hash": plan.hash, "stage": stage, "share": share, **counts(done)}
+        )
+    elif not quiet:
+        made = count_text(done.blocks, "block")
+        typer.echo(
+            f"{plan.out}: stage {stage}, share {share or '1/1'}: {made} made, "
+            f"{done.resumed:,} found done, {done.seconds:.1f} s"
+        )
+    return None
+
+
+def counts(done: Done) -> dict[str, Any]:
+    """What all commands tell of a run, as JSON values."""
+    return {
+        "blocks": done.blocks,
+        "resumed_blocks": done.resumed,
+        "bytes": done.nbytes,
+        "seconds": round(done.seconds, 3),
+    }
+
+
+def _share(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"([0-9]{1,18})/([0-9]{1,18})", text.strip())
+    if match is None:
+        raise UsageError(f"--share {text!r} is not a share; write I/N, such as 3/16")
+    return int(match[1]), int(match[2])
+
+
+def _warn_of_leftovers(plan: Plan) -> None:
+    from enormous.engine.unfinished import of_others
+
+    for path in of_others(plan):
+        if ".old-" in path.name:
+            what = f"is what {plan.out} was before a run that was killed while replacing it"
+        else:
+            what = "is left of another call that did not come to its end, unless that still runs"
+        typer.echo(f"warning: {path} {what}; remove it when you do not need it", err=True)
+
+
 class Progress:
-    """One line on stderr that counts blocks."""
+    """One line on stderr that counts blocks: of `sample`, until it runs on the engine."""
 
     #: Whether a line is begun that an error message must not continue.
     line_open = False

@@ -179,6 +179,13 @@ def _with(error: BaseException, more: str) -> BaseException:
     return error
 
 
+def of_others(plan: Plan) -> list[Path]:
+    """What other plans, or killed runs that replaced something, have left beside the output."""
+    mine = Unfinished(plan)
+    own = (mine.folder, mine.journal.folder)
+    return [path for path in leftovers(mine.out) if path not in own]
+
+
 def journals(out: Path) -> list[Path]:
     """Journals beside `out`, of any plan."""
     return [path for path in _named(out, "journal") if (path / "plan.json").is_file()]
