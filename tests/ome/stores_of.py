@@ -100,6 +100,7 @@ def write_array(
         zarr_format=3 if version == "0.5" else 2,
         chunk_key_encoding=separator,  # type: ignore[arg-type]
         fill_value=0,
+        overwrite=True,
         **named,
     )
     array[...] = np.ones(shape, dtype)

@@ -78,7 +78,9 @@ def _scale_fits(
     assert finest[0].scale is not None
     assert item[0].scale is not None
     assert pyramid.axes is not None
-    fits = True
+    fits = all(s >= s0 for s, s0 in zip(item[0].scale, finest[0].scale, strict=True))
+    if not fits:  # the levels are in the wrong order, which was said
+        return False
     for axis, n, s, n0, s0 in zip(
         pyramid.axes, item[1].shape, item[0].scale, finest[1].shape, finest[0].scale, strict=True
     ):
