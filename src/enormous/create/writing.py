@@ -333,7 +333,7 @@ def _halve(
     def some(number: int) -> None:
         start, stop = number * step, min((number + 1) * step, rows)
         planes = window[(*ahead, slice(start * factor, min(stop * factor, window.shape[axis])))]
-        into[(*ahead, slice(start, stop))] = downsample(planes, factors, method)
+        downsample(planes, factors, method, out=into[(*ahead, slice(start, stop))])
 
     work.each(some, -(-rows // step))
 
