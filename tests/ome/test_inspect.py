@@ -16,11 +16,13 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
+from counting_server import serving
 from numcodecs import LZ4, Delta
+from stores_of import VERSIONS, collection, image, plate, write_group
 
 from enormous import samples, stores
 from enormous.errors import DataError, UsageError
-from enormous.ome.inspect import inspect
+from enormous.ome.inspect import inspect, open_array, open_image
 
 DATA = np.arange(8 * 9 * 10, dtype="uint16").reshape(8, 9, 10)
 
@@ -235,3 +237,105 @@ def test_an_array_without_axes_has_one_chunk(tmp_path):
         array[...] = 7
         (stored,) = inspect(tmp_path / str(zarr_format)).stored.values()
         assert (stored.objects, stored.stray) == (1, 0)
+
+
+@pytest.fixture(params=["folder", "zip"])
+def scan(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """An image with labels, in a folder or a zip file."""
+    folder = image(tmp_path / "a.zarr", "0.5")
+    if request.param == "folder":
+        return folder
+    shutil.make_archive(str(tmp_path / "b"), "zip", folder)
+    return tmp_path / "b.zip"
+
+
+def test_arrays_and_images_are_opened(scan: Path) -> None:
+    assert open_array(scan / "0").shape == (2, 3, 9, 8)
+    (found,) = open_image(scan)
+    assert [level.path for level in found.levels] == ["0", "1"]
+    assert open_image(scan / "labels/cells")[0].is_label
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "said"),
+    [
+        ("", UsageError, "is a group, not an array: it holds 0, 1: give {}/0"),
+        ("7", UsageError, "does not exist: {} is a group; it holds 0, 1: give {}/0"),
+        ("0/5", UsageError, "does not exist: it lies below the array {}/0, where there are"),
+        ("0/c/0", DataError, "is not Zarr: it lies below the array {}/0, where there are"),
+        ("0/c/0/9", UsageError, "it lies below the array {}/0, where there are"),
+        ("labels", UsageError, "it holds cells/0: give {}/labels/cells/0"),
+        ("labels/nuclei", UsageError, "it holds cells/0: give {}/labels/cells/0"),
+    ],
+)
+def test_what_is_no_array_names_what_was_meant(
+    scan: Path, path: str, kind: type[Exception], said: str
+) -> None:
+    with pytest.raises(kind) as told:
+        open_array(scan / path)
+    assert said.replace("{}", str(scan)) in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("0", "is an array, not an image: give {}"),
+        ("labels", "is a group of labels, not an image; give one of its images: {}/labels/cells"),
+        ("labels/nuclei", "does not exist"),
+    ],
+)
+def test_what_is_no_image_names_what_was_meant(scan: Path, path: str, said: str) -> None:
+    with pytest.raises(UsageError) as told:
+        open_image(scan / path)
+    assert said.replace("{}", str(scan)) in str(told.value)
+
+
+def test_nothing_and_empty_groups_are_told(tmp_path: Path) -> None:
+    write_group(tmp_path / "g.zarr", "0.5")
+    with pytest.raises(UsageError, match="holds no arrays"):
+        open_array(tmp_path / "g.zarr")
+    with pytest.raises(UsageError, match="without OME-Zarr metadata"):
+        open_image(tmp_path / "g.zarr")
+    with pytest.raises(UsageError, match=r"g\.zarr/a does not exist: check the path"):
+        open_array(tmp_path / "g.zarr/a")
+    image(tmp_path / "a.zarr", "0.4")
+    with serving(tmp_path) as served:
+        assert open_array(f"{served.url}/a.zarr/1").shape == (2, 3, 5, 4)
+        with pytest.raises(UsageError, match=r"it holds 0, 1: give .*a\.zarr/0"):
+            open_array(f"{served.url}/a.zarr")
+        with pytest.raises(DataError, match=r"is not Zarr: .*a\.zarr is a group; it holds 0, 1"):
+            open_array(f"{served.url}/a.zarr/9")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_plates_and_collections_say_what_they_hold(tmp_path: Path, version: str) -> None:
+    found = inspect(plate(tmp_path / "p.zarr", version))
+    assert found.plate is not None
+    assert (found.plate.rows, found.plate.columns, found.plate.wells, found.plate.fields) == (
+        *(2, 2, 2, 2),
+    )
+    assert [path for path, _ in found.members] == ["A/1/0"]
+    assert found.stored["A/1/0/0"].objects == 1
+    assert [path for path, _ in inspect(tmp_path / "p.zarr/B/2").members] == ["0"]
+    many = collection(tmp_path / "c.zarr", version)
+    assert [path for path, _ in inspect(many).members] == ["0", "1"]
+    shutil.rmtree(many / "OME")
+    assert [path for path, _ in inspect(many).members] == ["0", "1"]
+    with serving(tmp_path) as served:
+        far = inspect(f"{served.url}/p.zarr")
+        assert far.plate is not None
+        assert (far.plate.wells, far.plate.fields, far.stored) == (2, None, {})
+    shutil.rmtree(tmp_path / "p.zarr/B")
+    with pytest.raises(DataError, match=r"p\.zarr/B/2 is named in the metadata but is not there"):
+        inspect(tmp_path / "p.zarr")
+
+
+def test_chunks_beyond_the_shape_are_counted_apart(tmp_path: Path) -> None:
+    array = zarr.create_array(tmp_path / "a", shape=(4, 4), chunks=(2, 2), dtype="u1")
+    array[:] = 1
+    for name in ("c/0/2", "c/2/0", "c/0/10"):
+        (tmp_path / "a" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "a" / name).write_bytes(b"x")
+    (stored,) = inspect(tmp_path / "a").stored.values()
+    assert (stored.objects, stored.stray, stored.outside) == (4, 0, 3)

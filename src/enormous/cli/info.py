@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +12,7 @@ from enormous.cli._common import Debug, Json, print_json, print_table
 
 if TYPE_CHECKING:
     from enormous.ome.inspect import Found, Stored
+    from enormous.ome.members import Plate
     from enormous.ome.metadata import Axis
     from enormous.ome.read import Image, StoredLevel
 
@@ -37,15 +39,31 @@ def info(
 
 def _print(found: Found) -> None:
     typer.echo(f"{found.url}: {found.kind}, Zarr format {found.zarr_format}")
+    if found.plate is not None:
+        typer.echo(_plate_text(found.plate))
     for image in found.images:
         _print_image(image, found)
+    for path, image in found.members:
+        typer.echo(f"{'first field' if found.plate else 'image'} {path}")
+        _print_image(image, found, f"{path}/")
     for name, image in found.labels:
         typer.echo(f"label image labels/{name}")
         _print_image(image, found, f"labels/{name}/")
     if found.arrays is None:
         typer.echo("a plain server cannot be listed; give the address of an array or image")
+    elif not found.stored and (found.images or found.members):
+        typer.echo("objects and bytes are not known: a plain server cannot be listed")
     elif found.arrays:
         _print_levels({array.path: array for array in found.arrays}, found)
+
+
+def _plate_text(plate: Plate) -> str:
+    name = f"'{plate.name}': " if plate.name else ""
+    fields = "fields not counted over HTTP"
+    if plate.fields is not None:
+        fields = count_text(plate.fields, "field") + " of view"
+    rows, columns = count_text(plate.rows, "row"), count_text(plate.columns, "column")
+    return f"  {name}{rows} × {columns}, {count_text(plate.wells, 'well')}, {fields}"
 
 
 def _print_image(image: Image, found: Found, prefix: str = "") -> None:
@@ -117,6 +135,8 @@ def _as_dict(found: Found) -> dict[str, Any]:
         "arrays": None
         if found.arrays is None
         else [_level(array, found.stored.get(array.path)) for array in found.arrays],
+        "plate": dataclasses.asdict(found.plate) if found.plate else None,
+        "members": {path: _image(image, found, f"{path}/") for path, image in found.members},
     }
 
 

@@ -1,6 +1,7 @@
 """What lies at a path or URL: images, arrays, groups, and what they take on disk.
 
-Called by ``enormous info``. Reads metadata and lists files; opens no data.
+Called by ``enormous info``, and to open what a person names (`open_array`, `open_image`).
+Reads metadata and lists files; reads no data.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from enormous.errors import DataError, EnormousError
+from enormous.errors import DataError, EnormousError, UsageError
 from enormous.ledger import is_metadata
+from enormous.ome.members import Plate, read_members, read_plate
 from enormous.ome.read import Image, StoredLevel, describe_array, ome_attributes, read_images
 from enormous.stores import Location, join, locate
 
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 
 # names of chunks and shards under every chunk key encoding and separator
 _ANY_CHUNK = re.compile(r"c|(c[/.])?[0-9]+([/.][0-9]+)*").fullmatch
+
+# how far up a path to look for what a person may have meant
+_DEPTH = 8
 
 # what a group is, by the attribute that says so
 _KINDS = {
@@ -67,6 +72,10 @@ class Found:
         where they cannot be listed (HTTP).
     labels : tuple of tuple (str, Image)
         Label images of an image, with their names.
+    plate : Plate or None
+    members : tuple of tuple (str, Image)
+        Images of a well, collection or labels group with their paths; of a plate the first
+        field of its first well.
     stored : dict
         For each array, named by its path, what it takes; empty where nothing can be
         listed (HTTP).
@@ -79,6 +88,8 @@ class Found:
     arrays: tuple[StoredLevel, ...] | None
     labels: tuple[tuple[str, Image], ...]
     stored: dict[str, Stored]
+    plate: Plate | None = None
+    members: tuple[tuple[str, Image], ...] = ()
 
 
 def inspect(url: str | os.PathLike[str] | Location) -> Found:
@@ -104,21 +115,89 @@ def inspect(url: str | os.PathLike[str] | Location) -> Found:
         stored = stored_objects(location, {"": array})
         return Found(location.url, "array", array.zarr_format, (), (array,), (), stored)
     images = read_images(node, location.url)
-    arrays = () if images else _arrays_below(location, node)
+    kind = _kind(node, images)
+    arrays = _arrays_below(location, node) if kind == "group" else ()
     labels = tuple(_labels(location, node, images))
+    members = () if images else tuple(read_members(location, node, kind))
     by_path = {level.path: level for image in images for level in image.levels}
     by_path |= {array.path: array for array in arrays or ()}
-    for name, label in labels:
-        by_path |= {f"labels/{name}/{level.path}": level for level in label.levels}
+    for path, image in [*((f"labels/{name}", label) for name, label in labels), *members]:
+        by_path |= {f"{path}/{level.path}": level for level in image.levels}
     return Found(
         location.url,
-        _kind(node, images),
+        kind,
         node.metadata.zarr_format,
         images,
         arrays,
         labels,
         stored_objects(location, by_path),
+        read_plate(location, node),
+        members,
     )
+
+
+def open_array(url: str | os.PathLike[str] | Location) -> zarr.Array[Any]:
+    """Open a Zarr array for reading.
+
+    Parameters
+    ----------
+    url : str, path-like or Location
+
+    Raises
+    ------
+    UsageError
+        If nothing is there, or a group: the message names the arrays that could be meant.
+    DataError
+        If it is not Zarr, or its metadata is damaged.
+    """
+    import zarr
+
+    location = locate(url)
+    node = open_node(location)
+    if isinstance(node, zarr.Array):
+        return node
+    names = _array_names(location, node)
+    raise UsageError(
+        f"{location.url} is a group, not an array: {_offer(location, names)}"
+        if names
+        else f"{location.url} is a group that holds no arrays; give the path of an array"
+    )
+
+
+def open_image(url: str | os.PathLike[str] | Location) -> tuple[Image, ...]:
+    """Read the multiscale images of a group; there is one or more.
+
+    Parameters
+    ----------
+    url : str, path-like or Location
+
+    Raises
+    ------
+    UsageError
+        If nothing is there, or it is an array, or a group that is no image: the message names
+        an image that could be meant.
+    DataError
+        If it is not Zarr, its metadata is damaged or a level is missing.
+    """
+    import zarr
+
+    location = locate(url)
+    node = open_node(location)
+    if isinstance(node, zarr.Array):
+        above = _above(location)
+        image = above is not None and isinstance(above[1], zarr.Group)
+        hint = f"give {above[0].url}" if above and image else "give the group that holds its levels"
+        raise UsageError(f"{location.url} is an array, not an image: {hint}")
+    images = read_images(node, location.url)
+    if images:
+        return images
+    kind = _kind(node, images)
+    if kind == "group":
+        raise UsageError(f"{location.url} is a group without OME-Zarr metadata, not an image")
+    inside = next((path for path, _ in read_members(location, node, kind)), None)
+    hint = f"; give one of its images: {join(location, inside)}" if inside else ""
+    what = {"labels": "a group of labels", "collection": "a collection of images"}
+    raise UsageError(f"{location.url} is {what.get(kind, f'a {kind}')}, not an image{hint}")
 
 
 def open_node(location: Location) -> zarr.Array[Any] | zarr.Group:
@@ -133,19 +212,71 @@ def open_node(location: Location) -> zarr.Array[Any] | zarr.Group:
     """
     import zarr
 
-    store = location.zarr("r")
+    try:
+        store = location.zarr("r")
+    except UsageError as error:
+        hint = _hint(location)
+        if hint is None:
+            raise
+        raise UsageError(f"{location.url} does not exist: {hint}") from error
     try:
         return zarr.open(store, mode="r")
     except EnormousError:
         raise
     except FileNotFoundError as error:  # zarr's own errors of a missing node are of this kind
-        raise DataError(
-            f"{location.url} is not Zarr: it holds neither zarr.json nor .zarray nor .zgroup; "
-            "check the path"
-        ) from error
+        hint = _hint(location)
+        hint = hint or "it holds neither zarr.json nor .zarray nor .zgroup; check the path"
+        raise DataError(f"{location.url} is not Zarr: {hint}") from error
     except Exception as error:  # damaged metadata fails in as many ways as there are fields
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{location.url} cannot be opened as Zarr: {reason}") from error
+
+
+def _hint(location: Location) -> str | None:
+    """What a person may have meant who named something that is not there."""
+    import zarr
+
+    above = _above(location)
+    if above is None:
+        return None
+    where, node = above
+    if isinstance(node, zarr.Array):
+        return f"it lies below the array {where.url}, where there are chunks only; give that"
+    names = _array_names(where, node)
+    return f"{where.url} is a group; {_offer(where, names)}" if names else None
+
+
+def _above(location: Location) -> tuple[Location, zarr.Array[Any] | zarr.Group] | None:
+    """The array or group next above a location, or None."""
+    import zarr
+
+    url = location.url
+    for _ in range(_DEPTH):
+        url, _, name = url.rpartition("/")
+        if not url or not name or url.endswith((":", "/")):
+            return None
+        try:
+            above = locate(url)
+            return above, zarr.open(above.zarr("r"), mode="r")
+        except Exception:  # not there, not Zarr or damaged: all it means is to look further up
+            continue
+    return None
+
+
+def _array_names(location: Location, group: zarr.Group) -> list[str]:
+    """Arrays of a group: its levels if it is an image, or what lies in it or in its images."""
+    try:
+        entries = ome_attributes(dict(group.attrs))["multiscales"]
+        return [str(level["path"]) for entry in entries for level in entry["datasets"]]
+    except (KeyError, TypeError):
+        names = [] if location.kind == "http" else sorted(name for name, _ in group.arrays())
+    inside = () if names else read_members(location, group, _kind(group, ()))
+    return names or [f"{path}/{image.levels[0].path}" for path, image in inside]
+
+
+def _offer(location: Location, names: list[str]) -> str:
+    shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+    return f"it holds {shown}: give {join(location, names[0])}"
 
 
 def _kind(group: zarr.Group, images: tuple[Image, ...]) -> str:
