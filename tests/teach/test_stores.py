@@ -1,0 +1,80 @@
+"""Stores as dictionaries, another process that writes, and mistakes that are what they say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+from zarr.storage import LocalStore, MemoryStore, ZipStore
+
+from enormous.teach.check import check
+from enormous.teach.stores import MISTAKES, SILENCE, contents, provoke, seen_elsewhere, set_scene
+
+
+def test_a_store_is_a_dictionary_whatever_it_is(tmp_path: Path) -> None:
+    held = []
+    for store in (MemoryStore(), LocalStore(tmp_path / "a"), ZipStore(tmp_path / "b", mode="w")):
+        zarr.create_array(store, shape=(4,), chunks=(2,), dtype="u1")[:] = 5
+        held.append(contents(store))
+    assert list(held[0]) == ["c/0", "c/1", "zarr.json"]
+    assert held[0] == held[1] == held[2]
+
+
+def test_only_what_lies_outside_the_process_is_written_elsewhere(tmp_path: Path) -> None:
+    stores = [MemoryStore(), LocalStore(tmp_path / "a"), ZipStore(tmp_path / "b", mode="w")]
+    arrays = [zarr.create_array(store, shape=(4,), chunks=(2,), dtype="u1") for store in stores]
+    assert seen_elsewhere(arrays) == [False, True, False]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.code)
+def test_each_mistake_says_something_but_the_silent_two(mistake, tmp_path: Path) -> None:
+    said = provoke(mistake.code, set_scene(tmp_path), tmp_path)
+    silent = "np.full" in mistake.code or "typo" in mistake.code
+    assert (said == SILENCE) == silent
+    assert str(tmp_path) not in said
+    assert silent or said.split(":")[0].endswith(("Error", "Exception"))
+
+
+def test_the_silent_two_do_what_is_said_of_them(tmp_path: Path) -> None:
+    scene = set_scene(tmp_path)
+    for mistake in MISTAKES[-2:]:
+        provoke(mistake.code, scene, tmp_path)
+    assert scene["array"][0, 0] == 300 % 256 == 44
+    assert [path.name for path in Path(scene["typo"]).iterdir()] == ["zarr.json"]
+
+
+def never_refuses(path: str) -> object:
+    return zarr.open_group(path, mode="w")
+
+
+def forgets_what_is_above(path: str) -> object:
+    return zarr.open_group(path, mode="w-")
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "hint"),
+    [
+        ("stores-1", 100, "which two axes"),
+        ("stores-2", lambda path, before: ([], []), "lost"),
+        ("stores-3", lambda keys, room: len(keys) - len(set(keys)), "for the arguments"),
+        ("stores-4", never_refuses, "raised nothing"),
+        ("stores-4", forgets_what_is_above, "below an array"),
+    ],
+)
+def test_wrong_answers_hear_why(name, answer, hint, capsys) -> None:
+    check(name, answer)
+    said = capsys.readouterr().out
+    assert "not yet" in said
+    assert hint.lower() in said.lower()
+
+
+def test_the_cache_of_the_exercise_is_the_one_of_zarr() -> None:
+    from enormous.teach.check import _registry
+
+    hits = _registry.find("stores-3").expected
+    around = [0, 1, 2, 3] * 5
+    assert hits(around, 3) == 0
+    assert hits(around, 4) == 16
+    assert hits(np.array(around).tolist(), 0) == 0
