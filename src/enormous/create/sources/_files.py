@@ -151,10 +151,10 @@ class RandomFile:
             buffer[: len(data)] = data
             return len(data)
 
-    def read(self, offset: int, count: int) -> bytearray:
+    def read(self, offset: int, count: int) -> memoryview:
         """`count` bytes from `offset`; raises as :meth:`read_into`."""
-        data = bytearray(count)
-        self.read_into(memoryview(data), offset)
+        data = np.empty(count, np.uint8).data  # not zeroed first
+        self.read_into(data, offset)
         return data
 
 

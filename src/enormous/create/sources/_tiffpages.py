@@ -207,7 +207,7 @@ def _encoded(file: RandomFile, page: Any, wanted: list[int]) -> Iterator[tuple[i
     start = min((a for a, _ in there), default=0)
     stop = max((b for _, b in there), default=0)
     together = stop - start <= sum(b - a for a, b in there) + _SLACK
-    span = memoryview(file.read(start, stop - start)) if together else memoryview(b"")
+    span = file.read(start, stop - start) if together else memoryview(b"")
     for index in wanted:
         a, n = offsets[index], counts[index]
         if not n:
