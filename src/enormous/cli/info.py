@@ -38,7 +38,12 @@ def info(
 
 
 def _print(found: Found) -> None:
-    typer.echo(f"{found.url}: {found.kind}, Zarr format {found.zarr_format}")
+    shown = found.images or found.members or found.arrays
+    unknown = " (objects and bytes are not known: a plain server cannot be listed)"
+    typer.echo(
+        f"{found.url}: {found.kind}, Zarr format {found.zarr_format}"
+        f"{unknown if shown and not found.stored else ''}"
+    )
     if found.plate is not None:
         typer.echo(_plate_text(found.plate))
     for image in found.images:
@@ -51,8 +56,6 @@ def _print(found: Found) -> None:
         _print_image(image, found, f"labels/{name}/")
     if found.arrays is None:
         typer.echo("a plain server cannot be listed; give the address of an array or image")
-    elif not found.stored and (found.images or found.members):
-        typer.echo("objects and bytes are not known: a plain server cannot be listed")
     elif found.arrays:
         _print_levels({array.path: array for array in found.arrays}, found)
 
