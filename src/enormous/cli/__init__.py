@@ -18,8 +18,10 @@ import typer
 
 from enormous import __version__
 from enormous.cli import _common
+from enormous.cli.convert import convert
 from enormous.cli.finish import finish
 from enormous.cli.info import info
+from enormous.cli.pyramid import pyramid
 from enormous.cli.sample import sample
 from enormous.cli.validate import validate
 from enormous.errors import EnormousError
@@ -36,6 +38,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 app.command()(sample)
+app.command()(convert)
+app.command()(pyramid)
 app.command()(info)
 app.command()(finish)
 app.command()(validate)

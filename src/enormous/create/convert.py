@@ -26,7 +26,7 @@ from enormous.create.scale import Scale, scale_of
 from enormous.create.sources import open_reader, open_source
 from enormous.create.sources._flat import FlatDetail
 from enormous.create.sources.source import Source
-from enormous.create.stages import Input, disk_bytes, levels_facts, metadata_objects, stages_of
+from enormous.create.stages import Input, disk_bytes, levels_facts, spool_facts, stages_of
 from enormous.create.tally import Tally
 from enormous.create.target import Target, write_arrays
 from enormous.create.values import WINDOW_DTYPES, FieldOfView, Window, finite_range, to_window
@@ -65,6 +65,8 @@ def plan(
     dataset: str | None = None,
     shape: Sequence[int] | None = None,
     source_dtype: str | None = None,
+    source_order: str | None = None,
+    source_offset: int = 0,
     axes: str | None = None,
     workers: int | None = None,
     overwrite: bool = False,
@@ -104,8 +106,9 @@ def plan(
         Make a label image. Never guessed.
     dataset : str, optional
         Inside an HDF5 file or a Zarr group.
-    shape, source_dtype : optional
-        Of a raw file, which has no header.
+    shape, source_dtype, source_order, source_offset : optional
+        Of a raw file, which has no header: slowest axis first, ``uint16``, ``"little"`` or
+        ``"big"``, bytes before the first voxel.
     axes : str, optional
         A letter for each axis of the input, where it does not say.
     workers : int, optional
@@ -129,7 +132,15 @@ def plan(
     if zarr_format == 2 and shards not in (None, "none"):
         raise UsageError("Zarr format 2 has no shards; leave out the shards or use format 3")
     place = output_place(out, overwrite)
-    source = open_source(stack, dataset=dataset, shape=shape, dtype=source_dtype, axes=axes)
+    source = open_source(
+        stack,
+        dataset=dataset,
+        shape=shape,
+        dtype=source_dtype,
+        order=source_order,
+        axes=axes,
+        offset=source_offset,
+    )
     _check_apart(source, place)
     stored_dtype, mapping = _values(source, window, dtype, label)
     chosen = _method(method, label)
@@ -238,9 +249,8 @@ def _plan(spec: Conversion, scale: Scale, place: str, overwrite: bool, workers: 
             ("method", target.method),
             ("unit", scale.unit),
             ("levels", list(levels_facts(target))),
-            ("read_amplification", _amplification(source, stages[0].reads)),
-            ("spooled", any(getattr(stage.detail, "spooled", False) for stage in stages)),
-            ("metadata_objects", metadata_objects(target, count)),
+            ("read_factor", _amplification(source, stages[0].reads)),
+            *spool_facts(target, stages),
             ("warnings", list(scale.warnings)),
         ),
     )

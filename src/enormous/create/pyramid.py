@@ -25,7 +25,7 @@ from enormous.create.pieces import Region
 from enormous.create.report import Converted, report
 from enormous.create.sources import open_reader, open_source
 from enormous.create.sources.source import Source
-from enormous.create.stages import Input, disk_bytes, levels_facts, stages_of
+from enormous.create.stages import Input, disk_bytes, levels_facts, spool_facts, stages_of
 from enormous.create.tally import Tally
 from enormous.create.target import Target, write_arrays
 from enormous.engine import run as execute
@@ -136,6 +136,7 @@ def plan(
             ("method", chosen),
             ("dtype", target.dtype),
             ("levels", list(levels_facts(target))),
+            *spool_facts(target, stages),
             ("warnings", note),
         ),
     )

@@ -48,7 +48,7 @@ def report(plan: Plan, seconds: float) -> Converted:
     """Look at the finished output of a plan."""
     out = Path(plan.out)
     found = [stored(out / level.path) for level in plan.spec.target.levels]
-    told = _provenance(out)
+    told = _provenance(out) if plan.operation == "convert" else {}
     window, mask = told.get("window"), told.get("mask_fov", {})
     clipped = None
     if window:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from enormous._text import bytes_text
 from enormous.bands import MOST_BYTES, Band, bands
 from enormous.create.target import Target
 from enormous.create.writing import (
@@ -86,6 +87,8 @@ def stages_of(target: Target, source: Input, workers: int) -> tuple[Stage, ...]:
             continue
         made.append(_band_stage(target, band, source, workers))
         made.extend(_pack_stage(target, band, level) for level in band.packed)
+    files = metadata_objects(target, len(target.levels) - source.given)
+    made[0] = replace(made[0], objects=made[0].objects + files)
     return tuple(made)
 
 
@@ -312,15 +315,33 @@ def disk_bytes(target: Target, stages: Sequence[Stage], written: range) -> int:
     """Bytes on disk if nothing could be compressed; scratch files of packed levels included."""
     grids = [target.levels[d].grid for d in written]
     data = sum(grid.padded_bytes + grid.n_objects * grid.index_bytes for grid in grids)
-    scratch = spool = 0
-    for stage in stages:
-        if isinstance(stage.detail, PackWork):
-            scratch += target.levels[stage.detail.level].grid.padded_bytes
-        elif stage.detail.spooled:
-            held = _held_bytes(target, stage.detail.band, stage.detail.slab)
-            spool = max(spool, held * stage.lanes(stage.at_once or 1))
-    metadata = 4096 * (len(grids) + 1) * (1 if target.zarr_format == 3 else 2)
-    return data + scratch + spool + metadata
+    scratch = sum(
+        target.levels[stage.detail.level].grid.padded_bytes
+        for stage in stages
+        if isinstance(stage.detail, PackWork)
+    )
+    metadata = 4096 * metadata_objects(target, len(grids))
+    return data + scratch + _spool_bytes(target, stages) + metadata
+
+
+def spool_facts(target: Target, stages: Sequence[Stage]) -> tuple[tuple[str, str], ...]:
+    """A word on the file that holds slabs too large for memory, if there is one."""
+    spool = _spool_bytes(target, stages)
+    if not spool:
+        return ()
+    return (("slabs", f"in a scratch file beside the output, {bytes_text(spool)}"),)
+
+
+def _spool_bytes(target: Target, stages: Sequence[Stage]) -> int:
+    """Bytes of the files that hold slabs too large for memory; one block at a time has one."""
+    return max(
+        (
+            _held_bytes(target, stage.detail.band, stage.detail.slab)
+            for stage in stages
+            if isinstance(stage.detail, BandWork) and stage.detail.spooled
+        ),
+        default=0,
+    )
 
 
 def metadata_objects(target: Target, levels: int) -> int:
