@@ -5,12 +5,12 @@ CONTRIBUTING.md): imports go down or sideways, never up. Nothing heavy is
 imported here, so that ``enormous --help`` answers at once.
 """
 
+from importlib import import_module
+
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> object:
-    if name == "run":
-        from enormous.engine import run
-
-        return run
+    if name == "run":  # by name, as nothing below the engine shall depend on it through this
+        return import_module("enormous.engine").run
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -186,8 +186,16 @@ class Record:
         os.ftruncate(self._file, size - len(tail) + tail.rfind(b"\n") + 1)
 
     def add(self, stage: int, block: int) -> None:
-        """Write down that a block is done: in one call to the system, so never in part."""
-        os.write(self._file, b"%d %d\n" % (stage, block))
+        """Write down that a block is done.
+
+        Raises
+        ------
+        OSError
+            If the disk is full: the part of the line that went in is none, as it has no end.
+        """
+        line = b"%d %d\n" % (stage, block)
+        while line:  # once, but on a disk that is full
+            line = line[os.write(self._file, line) :]
 
     def close(self) -> None:
         """Let others write to it."""
@@ -239,9 +247,8 @@ def difference(plan: Plan, folder: Path) -> str:
     if stored["operation"] != plan.operation:
         return f"it is of {stored['operation']}, not of {plan.operation}"
     mine = as_json(plan)["fields"]
-    for key in ("spec", "stages"):
-        found = _first(mine[key], stored[key], "")
-        if found:
+    for key, path in (("spec", ""), ("stages", "stages")):
+        if found := _first(mine[key], stored[key], path):
             return found
     return "it is of another version of this package"
 

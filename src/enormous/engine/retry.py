@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import random
+import re
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -28,7 +29,7 @@ _NUMBERS = frozenset(
     if (number := getattr(errno, name, None)) is not None
 )  # fmt: skip
 # tensorstore tells of its status in the first word of a ValueError
-_STATUS = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED")
+_STATUS = re.compile(r"(UNAVAILABLE|DEADLINE_EXCEEDED|ABORTED)\b")
 
 
 def transient(error: BaseException | None) -> bool:
@@ -43,7 +44,7 @@ def transient(error: BaseException | None) -> bool:
         kind = type(error)
         if kind.__module__.startswith("obstore") and kind.__name__ == "GenericError":
             return True  # timeouts, broken connections, answers of 500 and above
-        if isinstance(error, ValueError) and str(error).startswith(_STATUS):
+        if isinstance(error, ValueError) and _STATUS.match(str(error)):
             return True
         error = error.__cause__
     return False

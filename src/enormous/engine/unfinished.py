@@ -103,8 +103,12 @@ class Unfinished:
         if afresh:
             if self.folder.exists():
                 shutil.rmtree(self.folder)
-            self.journal.start()
-            self.folder.mkdir()
+            try:
+                self.journal.start()
+                self.folder.mkdir()
+            except BaseException:
+                self._remove()
+                raise
         self.plan = self.journal.as_made()
 
     def _refuse_others(self) -> None:
