@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 import uuid
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from enormous.create.sources import open_reader, open_source
-from enormous.errors import DataError, UsageError
+from enormous.create.sources._files import RandomFile
+from enormous.errors import DataError, MissingExtra, UsageError
 
 RNG = np.random.default_rng(7)
 QUICK = settings(
@@ -318,8 +321,6 @@ def test_a_slice_that_changes_or_breaks_later_is_named_by_read(tmp_path: Path) -
     victim.write_bytes(broken)
     with pytest.raises(DataError, match=r"slice_0002\.tif has changed"):
         reader.read(everything)
-    import os
-
     os.utime(victim, ns=(times, times))  # as a failing disk would have it
     with pytest.raises(DataError, match=r"slice_0002\.tif cannot be decoded"):
         reader.read(everything)
@@ -346,3 +347,53 @@ def test_a_truncated_stack_is_refused(tmp_path: Path, compression: str | None) -
             with pytest.raises(DataError, match=r"v\.tif") as caught:
                 open_source(path)
             assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("compression", "dtype", "samples"),
+    [("jpeg", "u1", 1), ("jpeg", "u1", 3), ("jpeg2000", "u2", 1), ("webp", "u1", 3)],
+)
+def test_codecs_that_lose_detail_give_what_tifffile_gives(
+    tmp_path: Path, compression: str, dtype: str, samples: int
+) -> None:
+    smooth = np.add.outer(np.arange(90), np.arange(70)).astype(dtype)
+    page = smooth if samples == 1 else np.stack([smooth, smooth // 2, 200 - smooth // 2], -1)
+    path = tmp_path / "p.tif"
+    tifffile.imwrite(path, page.astype(dtype), tile=(32, 32), compression=compression)
+    expected = tifffile.imread(path)
+    if samples == 3:
+        expected = np.moveaxis(expected, -1, 0)[:, None]
+    box = (*(slice(0, n) for n in expected.shape[:-2]), slice(20, 61), slice(31, 66))
+    check_values(path, expected, box)
+
+
+def test_only_the_tiles_that_a_box_touches_are_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = voxels((2, 256, 1024), "u2")
+    tifffile.imwrite(tmp_path / "t.tif", data, tile=(128, 128), compression="zlib")
+    reader = open_reader(open_source(tmp_path / "t.tif"))
+    read: list[int] = []
+    real = RandomFile.read_into
+
+    def counted(self: RandomFile, buffer: memoryview, offset: int) -> None:
+        read.append(len(buffer))
+        real(self, buffer, offset)
+
+    monkeypatch.setattr(RandomFile, "read_into", counted)
+    box = np.s_[1:2, 120:140, 0:16]
+    np.testing.assert_array_equal(reader.read(box), data[box])
+    assert sum(read) < 3 * 128 * 128 * 2  # two tiles of 16, and not even their neighbours
+    reader.close()
+
+
+def test_a_missing_package_is_named_with_its_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for suffix, package in ((".tif", "tifffile"), (".h5", "h5py"), (".nii", "nibabel")):
+        path = tmp_path / f"a{suffix}"
+        path.write_bytes(b"")
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, package, None)
+            with pytest.raises(MissingExtra, match=f"{package} is not installed.*export"):
+                open_source(path)

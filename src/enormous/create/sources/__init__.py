@@ -152,6 +152,8 @@ def _open_list(paths: list[str], axes: str | None) -> Source:
         raise UsageError("the list of slices is empty; give the files in their order")
     from enormous.create.sources.slices import open_slices
 
+    if len(paths) == 1:
+        return _open_file(paths[0], None, axes)
     folder = os.path.commonpath([os.path.dirname(path) for path in paths])
     return open_slices(paths, folder, ordered=True, axes=axes)
 
@@ -162,6 +164,8 @@ def _open_glob(pattern: str, axes: str | None) -> Source:
     paths = [path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path)]
     if not paths:
         raise UsageError(f"{pattern} matches no file: check the path, and quote the pattern")
+    if len(paths) == 1:
+        return _open_file(paths[0], None, axes)
     return open_slices(paths, pattern, axes=axes)
 
 

@@ -93,7 +93,14 @@ def _bounds(part: slice, n: int) -> tuple[int, int]:
     return start, max(start, stop)
 
 
-def layout(stored: str, shape: Sequence[int], where: str, axes: str | None = None) -> Layout:
+def layout(
+    stored: str,
+    shape: Sequence[int],
+    where: str,
+    axes: str | None = None,
+    *,
+    keep: bool = False,
+) -> Layout:
     """Make sense of a format's axes.
 
     Parameters
@@ -107,6 +114,8 @@ def layout(stored: str, shape: Sequence[int], where: str, axes: str | None = Non
         For messages.
     axes : str, optional
         What the person says instead.
+    keep : bool
+        Keep axes of one voxel that are named; else only y and x may have one.
 
     Raises
     ------
@@ -122,7 +131,8 @@ def layout(stored: str, shape: Sequence[int], where: str, axes: str | None = Non
         return Layout(_asked(axes, shape, where), shape)
     letters = stored.lower() or _by_number(shape, where)
     letters = "".join(
-        DROPPED if n == 1 and x not in "yx" else x for x, n in zip(letters, shape, strict=True)
+        DROPPED if n == 1 and x not in (ORDER if keep else "yx") else x
+        for x, n in zip(letters, shape, strict=True)
     )
     unknown = [x for x in letters if x not in ORDER + DROPPED]
     if len(unknown) == 1 and "z" not in letters:

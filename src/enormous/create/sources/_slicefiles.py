@@ -121,7 +121,8 @@ def tiff_says(tif: tifffile.TiffFile, name: str | None) -> Said:
 
 
 def _tiff_read(file: RandomFile, size: int, letters: str, box: Region, out: NDArray[Any]) -> None:
-    with _tiffpages.import_tifffile().TiffFile(file.path) as tif:
+    module = _tiffpages.import_tifffile()
+    with _tiffpages.strict(file.path), module.TiffFile(file.path) as tif:
         _tiffpages.read_page(file, tif.pages.first, *_tiffpages.four_axes(letters, box, out))
 
 

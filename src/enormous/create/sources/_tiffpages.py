@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ _HARMLESS = re.compile(
     r"|axes do not match|incorrect Strip"
 )
 _SLACK = 65_536  # bytes between strips that are read along rather than asked for apart
+_SPAN = 32_000_000  # bytes asked for at once
 
 
 def import_tifffile() -> Any:
@@ -49,17 +50,24 @@ def import_tifffile() -> Any:
     return tifffile
 
 
-class _Heard(logging.Handler):
-    """Keeps what tifffile says of errors in this thread: it goes on where we must not."""
+class _Listener(logging.Filter):
+    """Keeps what tifffile logs as an error, by thread: it goes on where we must not.
+
+    A filter, installed once: handlers that come and go would be skipped in other threads.
+    """
 
     def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.lines: list[str] = []
-        self._thread = threading.get_ident()
+        super().__init__()
+        self.heard = threading.local()
 
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.thread == self._thread:
-            self.lines.append(record.getMessage())
+    def filter(self, record: logging.LogRecord) -> bool:
+        lines = getattr(self.heard, "lines", None)
+        if lines is not None and record.levelno >= logging.ERROR:
+            lines.append(record.getMessage())
+        return lines is None  # what we look at ourselves is not printed too
+
+
+_listener = _Listener()
 
 
 @contextmanager
@@ -70,14 +78,14 @@ def strict(path: str) -> Iterator[None]:
     ------
     DataError
     """
-    heard = _Heard()
-    logger = logging.getLogger("tifffile")
-    logger.addHandler(heard)
+    logging.getLogger("tifffile").addFilter(_listener)  # once, however often it is asked for
+    lines: list[str] = []
+    _listener.heard.lines = lines
     try:
         yield
     finally:
-        logger.removeHandler(heard)
-    serious = [line for line in heard.lines if not _HARMLESS.search(line)]
+        _listener.heard.lines = None
+    serious = [line for line in lines if not _HARMLESS.search(line)]
     if serious:
         reason = " ".join(serious[0].split())[:200]
         raise DataError(f"{path} is truncated or damaged: {reason}")
@@ -203,19 +211,32 @@ def read_page(file: RandomFile, page: Any, box: Region, out: NDArray[Any]) -> No
 def _encoded(file: RandomFile, page: Any, wanted: list[int]) -> Iterator[tuple[int, bytes | None]]:
     """Strips or tiles as stored, read together where they lie together."""
     offsets, counts = page.dataoffsets, page.databytecounts
-    there = [(offsets[i], offsets[i] + counts[i]) for i in wanted if counts[i]]
-    start = min((a for a, _ in there), default=0)
-    stop = max((b for _, b in there), default=0)
-    together = stop - start <= sum(b - a for a, b in there) + _SLACK
-    span = file.read(start, stop - start) if together else memoryview(b"")
+    for group in _together(wanted, offsets, counts):
+        start = offsets[group[0]]
+        span = file.read(start, offsets[group[-1]] + counts[group[-1]] - start)
+        for index in group:
+            at = offsets[index] - start
+            yield index, bytes(span[at : at + counts[index]]) if counts[index] else None
+
+
+def _together(
+    wanted: list[int], offsets: Sequence[int], counts: Sequence[int]
+) -> Iterator[list[int]]:
+    """Runs of strips or tiles that are worth one request; empty ones are on their own."""
+    group: list[int] = []
     for index in wanted:
-        a, n = offsets[index], counts[index]
-        if not n:
-            yield index, None
-        elif together:
-            yield index, bytes(span[a - start : a - start + n])
-        else:
-            yield index, bytes(file.read(a, n))
+        if group:
+            last = offsets[group[-1]] + counts[group[-1]]
+            near = counts[index] and last <= offsets[index] <= last + _SLACK
+            if not near or offsets[index] + counts[index] - offsets[group[0]] > _SPAN:
+                yield group
+                group = []
+        group.append(index)
+        if not counts[index]:
+            yield group
+            group = []
+    if group:
+        yield group
 
 
 def page_letters(page: Page) -> str:

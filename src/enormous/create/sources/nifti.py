@@ -95,7 +95,7 @@ def open_nifti(path: str, *, axes: str | None = None) -> Source:
     if not packed:
         flat.check()
     scaled = (slope, inter) != (1.0, 0.0)
-    sizes, unit, interval = _sizes(image, nibabel, given)
+    sizes, unit, interval = _sizes(image, nibabel, (axes or letters).lower())
     size, unit, kept = voxel_size(given.axes, given.shape, {x: (v, unit) for x, v in sizes.items()})
     directions = "".join(code or "?" for code in nibabel.aff2axcodes(image.affine))
     affine = "; ".join(" ".join(f"{v:.9g}" for v in row) for row in image.affine[:3])
@@ -115,7 +115,7 @@ def open_nifti(path: str, *, axes: str | None = None) -> Source:
 
 
 def _sizes(
-    image: Any, nibabel: Any, given: Layout
+    image: Any, nibabel: Any, letters: str
 ) -> tuple[dict[str, float], str | None, tuple[float, str] | None]:
     """Voxel size, its unit, and the interval; nothing where the header is as it was made."""
     header = image.header
@@ -126,11 +126,11 @@ def _sizes(
         spatial = [float(v) for v in header["pixdim"][1:4]]
     sizes = {
         letter: float(f"{abs(size):.7g}")  # stored with 7 digits
-        for letter, size in zip(given.stored[:3], spatial, strict=False)
+        for letter, size in zip(letters[:3], spatial, strict=False)
         if letter in "zyx" and size and math.isfinite(size)
     }
     interval = None
-    if len(given.stored) > 3 and is_time(time) and header["pixdim"][4] > 0 and time:
+    if "t" in letters and is_time(time) and header["pixdim"][4] > 0 and time:
         interval = float(f"{header['pixdim'][4]:.7g}"), time
     if not is_length(space):
         space = None

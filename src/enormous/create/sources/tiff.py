@@ -115,12 +115,16 @@ def _describe(tif: tifffile.TiffFile, known: Stamp, axes: str | None) -> Source:
         unit=unit,
         interval=said.interval if "t" in found.axes else None,
         channels=names or (_SAMPLES.get(n, ()) if samples == n else ()),
-        kept=(*said.kept, *kept, *_others(tif, series)),
+        kept=(*said.kept, *kept, *_others(tif, series, said.channels, found.axes)),
     )
 
 
-def _others(tif: tifffile.TiffFile, series: Series) -> Iterator[tuple[str, str]]:
-    """What else is in the file, which is not taken."""
+def _others(
+    tif: tifffile.TiffFile, series: Series, channels: tuple[str, ...], axes: str
+) -> Iterator[tuple[str, str]]:
+    """What else is in the file, which is not taken or has no other place."""
+    if len(channels) == 1 and "c" not in axes:
+        yield "channel", channels[0]
     if len(tif.series) > 1:
         yield "series in the file", f"{len(tif.series)}, the first taken"
     if len(series.levels) > 1:
@@ -183,8 +187,9 @@ class TiffReader:
         self._pool = ThreadPoolExecutor(workers, "pages") if workers > 1 else None
         self._files = {known.path: RandomFile(known) for known in detail.files}
         self._first = detail.files[0].path
-        self._tif = _tiffpages.import_tifffile().TiffFile(self._first)
-        self._series = self._tif.series[0]
+        with _tiffpages.strict(self._first):
+            self._tif = _tiffpages.import_tifffile().TiffFile(self._first)
+            self._series = self._tif.series[0]
         self._lock = threading.Lock()  # tifffile reads further pages when asked for them
 
     def read(self, region: Region) -> NDArray[Any]:

@@ -76,7 +76,7 @@ def open_zarr(
     stored = "".join(_letter(axis.name, axis.type) for axis in image.axes)
     if not stored and len(level.shape) == 5:  # versions 0.1 and 0.2 have these axes only
         stored = "tczyx"
-    found = layout(stored, level.shape, location.url, axes)
+    found = layout(stored, level.shape, location.url, axes, keep=True)
     size, unit, interval = _scales(image, level, found)
     if level.translation is not None and any(level.translation):
         kept.append(("translation", ", ".join(f"{v:g}" for v in level.translation)))
