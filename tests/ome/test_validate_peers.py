@@ -1,4 +1,8 @@
-"""What ome-zarr-models or yaozarrs refuse, we refuse: on valid documents, mutated at random."""
+"""What others refuse, we refuse: on valid documents, changed at random and in every way.
+
+The others are ome-zarr-models, yaozarrs, and the JSON schemas of the specification, which
+ngff-zarr brings along.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +29,8 @@ EXCUSED = [
     ("models", r"rgba.*Field required", "the text says that rgba MAY be present: a warning here"),
     ("yaozarrs", r"labels.*at least 1 item", "the text does not forbid an empty list: a warning"),
     ("yaozarrs", "determine OME-Zarr version|KeyError: 'version'", "0.4: version is a SHOULD"),
+    ("schemas", "None is not of type|'type': None", "ome-zarr-models writes null for nothing"),
+    ("schemas", "axes'] Too many items match", "an axis without a type counts as space there"),
 ]
 
 #: Every document of a store that can be mutated: the store, the group, and its class in
@@ -64,6 +70,29 @@ def complaints_of_yaozarrs(store: Path, group: str) -> list[str]:
     except Exception as error:
         return [f"{type(error).__name__}: {error}"]
     return []
+
+
+#: The schemas of a document, by its class in ome-zarr-models.
+SCHEMAS = {
+    "Image": ["image"],
+    "ImageLabel": ["image", "label"],
+    "HCS": ["plate"],
+    "Well": ["well"],
+    "BioFormats2Raw": ["bf2raw"],
+}
+
+
+def complaints_of_schemas(mutant: Any, version: str, name: str) -> list[str]:
+    from jsonschema import ValidationError
+    from ngff_zarr.validate import validate as against_schema
+
+    said = []
+    for model in SCHEMAS.get(name, ()):
+        try:
+            against_schema(mutant, version=version, model=model)
+        except ValidationError as error:
+            said.append(f"{list(error.absolute_path)} {error.message[:200]}")
+    return said
 
 
 def excused(peer: str, complaints: list[str]) -> bool:
@@ -146,7 +175,8 @@ class Case:
             if self.has_model:
                 models = complaints_of_models(self.store, self.group, self.version, (module, name))
             yaozarrs = complaints_of_yaozarrs(self.store, self.group)
-        return {"models": models, "yaozarrs": yaozarrs}
+        schemas = complaints_of_schemas(mutant, self.version, name)
+        return {"models": models, "yaozarrs": yaozarrs, "schemas": schemas}
 
     def check(self, mutant: dict[str, Any]) -> bool:
         """Whether we accept a mutant; then both peers must."""
