@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from enormous.create.sources import open_reader, open_source
 from enormous.create.sources._files import RandomFile
+from enormous.engine.freeze import freeze, thaw
 from enormous.errors import DataError, MissingExtra, UsageError
 
 RNG = np.random.default_rng(7)
@@ -50,6 +51,7 @@ def boxes(draw: st.DrawFn, shape: tuple[int, ...]) -> tuple[slice, ...]:
 def check_values(url: Any, expected: NDArray[Any], box: tuple[slice, ...], **how: Any) -> Any:
     """The source has these voxels, whole and in a box, with one thread and with several."""
     source = open_source(url, **how)
+    assert thaw(freeze(source)) == source  # as a journal and another process have it
     assert source.shape == expected.shape
     assert source.dtype == expected.dtype.newbyteorder("=").name
     for workers in (1, 3):
@@ -329,6 +331,27 @@ def test_a_slice_that_changes_or_breaks_later_is_named_by_read(tmp_path: Path) -
     with pytest.raises(DataError, match=r"slice_0002\.tif could be read before"):
         reader.read(everything)
     reader.close()
+
+
+def test_a_page_unlike_the_others_is_not_left_out_in_silence(tmp_path: Path) -> None:
+    data = voxels((4, 20, 30), "u2")
+    for name, odd, how in (("a", data[1, :9], {}), ("b", data[3], {"compression": "zlib"})):
+        path = tmp_path / f"{name}.tif"
+        with tifffile.TiffWriter(path) as writer:
+            writer.write(data[0], metadata=None)
+            if name == "a":
+                writer.write(odd, metadata=None)
+            writer.write(data[2], metadata=None)
+            if name == "b":
+                writer.write(odd, metadata=None, **how)
+        with pytest.raises(DataError, match=rf"{name}\.tif: page {1 + (name == 'b')} is unlike"):
+            open_source(path)
+    with tifffile.TiffWriter(tmp_path / "c.tif") as writer:  # a small picture of all behind it
+        for page in data:
+            writer.write(page, metadata=None)
+        writer.write(data[0, ::4, ::4], metadata=None, subfiletype=1)
+    source = check_values(tmp_path / "c.tif", data, np.s_[1:4, 3:9, 0:30])
+    assert dict(source.kept)["series in the file"] == "2, the first taken"
 
 
 @pytest.mark.parametrize("compression", [None, "zlib"])

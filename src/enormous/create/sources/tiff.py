@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from enormous._text import shape_text
 from enormous.create.sources import _tiffpages
 from enormous.create.sources._files import Flat, RandomFile, Stamp, read_box, stamp
 from enormous.create.sources._flat import FlatDetail
@@ -91,11 +92,12 @@ def _describe(tif: tifffile.TiffFile, known: Stamp, axes: str | None) -> Source:
     samples = dict(zip(stored, series.shape, strict=True)).get("s", 1)
     if "s" in stored and "c" in stored and axes is None:
         raise UsageError(
-            f"{path} holds colour pictures in several channels ({series.axes}); split them into "
-            "single channels first"
+            f"{path} holds colour pictures in several channels ({series.axes}): say what its axes "
+            "are with axes (--axes), or split them into single channels first"
         )
     found = layout(stored.replace("s", "c"), series.shape, path, axes)
     files = _check_pages(series, known)
+    _check_uniform(tif, known.path)
     said = tiff_says(tif, series.name)
     size, unit, kept = voxel_size(found.axes, found.shape, said.sizes)
     n = found.shape[found.axes.index("c")] if "c" in found.axes else 0
@@ -166,6 +168,28 @@ def _check_pages(series: Series, known: Stamp) -> tuple[Stamp, ...]:
             "metadata promise"
         )
     return tuple(files.values())
+
+
+def _check_uniform(tif: tifffile.TiffFile, path: str) -> None:
+    """Refuse a plain stack that some of its pages would be left out of.
+
+    tifffile makes series of pages that are alike. Without metadata, a page between those of
+    the first series, or of the same size but stored in another way, is one of the stack.
+    """
+    first = tif.series[0]
+    if first.kind != "generic" or len(tif.series) == 1:
+        return
+    last = max(page.index for page in first if page is not None)
+    for series in tif.series[1:]:
+        alike = series.keyframe.shape == first.keyframe.shape and series.dtype == first.dtype
+        page: Any
+        for page in series:
+            if page is not None and not page.is_reduced and (alike or page.index < last):
+                how = "stored in another way" if alike else shape_text(page.shape)
+                raise DataError(
+                    f"{path}: page {page.index} is unlike the first "
+                    f"({shape_text(first.keyframe.shape)}): {how}; save all pages alike"
+                )
 
 
 def _virtual(series: Series) -> bool:
