@@ -346,6 +346,18 @@ def test_a_page_unlike_the_others_is_not_left_out_in_silence(tmp_path: Path) -> 
                 writer.write(odd, metadata=None, **how)
         with pytest.raises(DataError, match=rf"{name}\.tif: page {1 + (name == 'b')} is unlike"):
             open_source(path)
+    many = voxels((12, 20, 30), "u2")
+    for odd, how in (
+        (many[4, :9], {}),
+        (many[4].T, {}),
+        (many[4].view("i2"), {}),
+        (many[4], {"compression": "zlib"}),
+    ):
+        with tifffile.TiffWriter(tmp_path / "m.tif") as writer:
+            for z, page in enumerate(many):
+                writer.write(odd if z == 4 else page, metadata=None, **(how if z == 4 else {}))
+        with pytest.raises(DataError, match=r"m\.tif: (page 4|a page) is unlike the first"):
+            open_source(tmp_path / "m.tif")
     with tifffile.TiffWriter(tmp_path / "c.tif") as writer:  # a small picture of all behind it
         for page in data:
             writer.write(page, metadata=None)

@@ -23,6 +23,7 @@ from enormous.create.sources._files import Flat, RandomFile, Stamp, read_box, st
 from enormous.create.sources._flat import FlatDetail
 from enormous.create.sources._layout import Layout, layout, native_dtype
 from enormous.create.sources._slicefiles import tiff_says
+from enormous.create.sources._tiffalike import check_alike
 from enormous.create.sources._tiffmeta import voxel_size
 from enormous.create.sources.source import Region, Source
 from enormous.errors import DataError, EnormousError, UsageError
@@ -75,6 +76,8 @@ def open_tiff(path: str, *, axes: str | None = None) -> Source:
         raise
     except Exception as error:  # damaged tags fail in as many ways as there are tags
         reason = " ".join(str(error).split())[:160] or type(error).__name__
+        if "incompatible keyframe" in reason:  # tifffile has found it, and does not say where
+            raise DataError(f"{path}: a page is unlike the first; save all pages alike") from error
         raise DataError(f"{path} is not a TIFF file that can be read: {reason}") from error
 
 
@@ -150,6 +153,7 @@ def _check_pages(series: Series, known: Stamp) -> tuple[Stamp, ...]:
     if _virtual(series):
         return (known,)
     files = {known.path: known}
+    pages: list[tuple[Any, str]] = []
     for number in range(len(series)):
         page = series[number]
         if page is None:
@@ -160,6 +164,7 @@ def _check_pages(series: Series, known: Stamp) -> tuple[Stamp, ...]:
         path = _path(page, known.path)
         if path not in files:
             files[path] = stamp(path)
+        pages.append((page, path))
         _tiffpages.check_page(page, path, files[path].size, number)
     expected = math.prod(series.shape) // math.prod(series.keyframe.shape)
     if len(series) != expected:
@@ -167,6 +172,7 @@ def _check_pages(series: Series, known: Stamp) -> tuple[Stamp, ...]:
             f"{known.path} is incomplete: it has {len(series)} of the {expected} pages its "
             "metadata promise"
         )
+    check_alike(pages, series.keyframe, _path(series.keyframe, known.path))
     return tuple(files.values())
 
 
