@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+import sys
 import threading
 import uuid
 from collections.abc import Iterator
@@ -217,6 +218,18 @@ def test_hdf5_parts_that_are_missing_are_not_read_as_zeros(tmp_path: Path) -> No
     (tmp_path / "part.h5").unlink()
     with pytest.raises(DataError, match=r"part\.h5 is missing"):
         open_source(tmp_path / "all.h5")
+
+
+def test_hdf5_packed_with_an_unknown_filter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "hdf5plugin", None)
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        file.create_dataset(
+            "d", (8, 8, 8), "u2", chunks=True, compression=32_777, allow_unknown_filter=True
+        )
+    with pytest.raises(DataError, match=r"b\.h5:/d is packed with filter 32777 .*hdf5plugin"):
+        open_source(tmp_path / "b.h5")
 
 
 # --- NIfTI

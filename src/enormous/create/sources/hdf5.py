@@ -6,6 +6,7 @@ time in a process, whatever the number of threads: with ``processes`` it reads s
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 from collections.abc import Sequence
@@ -113,6 +114,7 @@ def _describe(dataset: Any, known: Stamp, axes: str | None) -> Source:
     if dataset.shape is None or not dataset.ndim:
         raise DataError(f"{where} is a single value, not an image")
     _check_virtual(dataset, where)
+    _check_filters(dataset, where)
     tags = _axistags(dataset)
     labels = "".join(dim.label.lower()[:1] or "?" for dim in dataset.dims)
     stored = tags[0] or ("" if set(labels) & {"?"} else labels)
@@ -142,6 +144,28 @@ def _check_virtual(dataset: Any, where: str) -> None:
         path = os.path.join(folder, part.file_name)
         if part.file_name != "." and "%" not in path and not os.path.isfile(path):
             raise DataError(f"{where} is put together of several files, and {path} is missing")
+
+
+def _check_filters(dataset: Any, where: str) -> None:
+    """Refuse a dataset packed in a way that this HDF5 library cannot undo."""
+    h5z = _h5py().h5z
+    settings = dataset.id.get_create_plist()
+    for number in range(settings.get_nfilters()):
+        code, _, _, name = settings.get_filter(number)
+        if h5z.filter_avail(code):
+            continue
+        try:
+            importlib.import_module("hdf5plugin")  # brings the filters of detectors
+        except ImportError:
+            known = False
+        else:
+            known = h5z.filter_avail(code)
+        if not known:
+            label = name.decode("ascii", "replace") or "unnamed"
+            raise DataError(
+                f"{where} is packed with filter {code} ({label}), which HDF5 does not know; "
+                "install hdf5plugin"
+            )
 
 
 def _rows(shape: Sequence[int], itemsize: int) -> tuple[int, ...]:
@@ -197,6 +221,7 @@ class Hdf5Reader:
         try:
             self._file = _h5py().File(detail.file.path, "r")
             self._dataset = self._file[detail.dataset]
+            _check_filters(self._dataset, self._where)  # in this process too
         except (OSError, KeyError) as error:
             raise DataError(f"{self._where} cannot be read: {error}") from error
 

@@ -159,11 +159,13 @@ class NiftiReader:
         if (detail.slope, detail.inter) == (1.0, 0.0):
             read_box(self._file, flat.offset, self._stored, flat.shape, box, out)
             return
-        raw = np.empty(out.shape, self._stored.newbyteorder("="))
-        read_box(self._file, flat.offset, self._stored, flat.shape, box, raw)
-        # float64 in between: a large integer times a slope must not lose its digits
-        for n in range(len(raw)):
-            out[n] = raw[n] * np.float64(detail.slope) + np.float64(detail.inter)
+        raw = np.empty((1, *out.shape[1:]), self._stored.newbyteorder("="))
+        for n in range(len(out)):  # a plane at a time, so that memory stays that of the output
+            at = box[0].start + n
+            part = (slice(at, at + 1), *box[1:])
+            read_box(self._file, flat.offset, self._stored, flat.shape, part, raw)
+            # float64 in between: a large integer times a slope must not lose its digits
+            out[n] = raw[0] * np.float64(detail.slope) + np.float64(detail.inter)
 
     def close(self) -> None:
         """Let go of the file, and of what was unpacked."""
