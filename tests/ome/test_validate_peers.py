@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import copy
 import importlib
+import json
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from stores_of import MAKERS, VERSIONS, get_attributes, set_attributes
 
+from enormous.errors import EnormousError
+from enormous.ome.inspect import inspect, open_image
 from enormous.ome.validate import validate
 
 #: (peer, what it says, why we accept it all the same)
@@ -218,3 +221,41 @@ def test_every_single_change_is_judged_as_the_peers_judge_it(
     case = Case(tmp_path / "a.zarr", version, kind, group, (module, name))
     judged = [case.check(mutant) for mutant in every_mutant(case.document)]
     assert 0 < sum(judged) < len(judged)
+
+
+def said_by(call: Callable[[Path], object], store: Path) -> str:
+    try:
+        return str(call(store))
+    except EnormousError as error:  # any other is a failure of the test
+        return str(error)
+
+
+@every_version
+@pytest.mark.parametrize("kind", MAKERS)
+def test_whatever_a_file_holds_is_a_report_or_one_line(
+    tmp_path: Path, kind: str, version: str
+) -> None:
+    store = MAKERS[kind](tmp_path / "a.zarr", version)
+    names = ("zarr.json", ".zarray", ".zattrs", ".zgroup")
+    files = sorted(file for file in store.rglob("*") if file.name in names)
+    broken = st.sampled_from([b"", b"{", b"[]", b"null", b"{}", b"\xff", b"[" * 5000])
+
+    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.data())
+    def check(data: st.DataObject) -> None:
+        file = data.draw(st.sampled_from(files))
+        original = file.read_bytes()
+        document = json.loads(original)
+        file.write_bytes(
+            data.draw(mutants(document).map(lambda m: json.dumps(m).encode()) | broken)
+        )
+        try:
+            for call in (validate, inspect, open_image):
+                try:
+                    call(store)
+                except EnormousError as error:
+                    assert "\n" not in str(error)
+        finally:
+            file.write_bytes(original)
+
+    check()

@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING, Any
 from enormous.errors import DataError, EnormousError, UsageError
 from enormous.ledger import is_metadata
 from enormous.ome.members import Plate, read_members, read_plate
-from enormous.ome.read import Image, StoredLevel, describe_array, ome_attributes, read_images
+from enormous.ome.read import (
+    Image,
+    StoredLevel,
+    child_node,
+    describe_array,
+    ome_attributes,
+    read_images,
+)
 from enormous.stores import Location, join, locate
 
 if TYPE_CHECKING:
@@ -293,10 +300,7 @@ def _labels(
 
     for name in images[0].labels if images else ():
         where = join(location, "labels", name)
-        try:
-            label = group[f"labels/{name}"]
-        except KeyError:
-            label = None
+        label = child_node(group, f"labels/{name}", location.url)
         if not isinstance(label, zarr.Group):
             raise DataError(f"{where} is named in the metadata of 'labels' but is not there")
         for image in read_images(label, where):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from enormous.errors import DataError
-from enormous.ome.read import Image, ome_attributes, read_images
+from enormous.ome.read import Image, child_node, ome_attributes, read_images
 from enormous.stores import Location, join
 
 if TYPE_CHECKING:
@@ -94,18 +94,17 @@ def _paths(location: Location, group: zarr.Group, kind: str) -> list[str]:
             return [str(name) for name in ome["labels"]]
     except (KeyError, TypeError, AttributeError) as error:
         raise _damaged(location.url, error) from error
-    return _series(group) if kind == "collection" else []
+    return _series(location, group) if kind == "collection" else []
 
 
-def _series(group: zarr.Group) -> list[str]:
+def _series(location: Location, group: zarr.Group) -> list[str]:
     """A collection's images: as its ``OME`` group lists them, or numbered from 0."""
-    listed: Any = None
-    if "OME" in group:
-        listed = ome_attributes(dict(group["OME"].attrs)).get("series")
+    folder = child_node(group, "OME", location.url)
+    listed: Any = ome_attributes(dict(folder.attrs)).get("series") if folder is not None else None
     if isinstance(listed, list) and listed:
         return [str(path) for path in listed]
     count = 0
-    while str(count) in group:
+    while child_node(group, str(count), location.url) is not None:
         count += 1
     return [str(number) for number in range(count)]
 
@@ -121,10 +120,7 @@ def _fields(well: zarr.Group, location: Location) -> list[str]:
 def _child(location: Location, group: zarr.Group, path: str) -> zarr.Group:
     import zarr
 
-    try:
-        child = group[path]
-    except KeyError:
-        child = None
+    child = child_node(group, path, location.url)
     if not isinstance(child, zarr.Group):
         raise DataError(f"{join(location, path)} is named in the metadata but is not there")
     return child

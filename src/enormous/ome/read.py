@@ -127,20 +127,43 @@ def read_images(group: zarr.Group, where: str = "") -> tuple[Image, ...]:
     if not isinstance(multiscales, Sequence) or isinstance(multiscales, str):
         raise DataError(f"{where}: 'multiscales' is not a list; the OME-Zarr metadata is damaged")
     try:
-        labels = read_labels(group)
+        labels = read_labels(group, where)
     except (TypeError, AttributeError) as error:
         raise DataError(f"{where}/labels: its list of labels is damaged ({error})") from error
     return tuple(_image(group, ome, entry, labels, where) for entry in multiscales)
 
 
-def read_labels(group: zarr.Group) -> tuple[str, ...]:
+def child_node(
+    group: zarr.Group, path: str, where: str = ""
+) -> zarr.Array[Any] | zarr.Group | None:
+    """The array or group below a group; None where there is neither.
+
+    Parameters
+    ----------
+    group : zarr.Group
+    path : str
+    where : str
+        Path or URL of the group for error messages.
+
+    Raises
+    ------
+    DataError
+        If its metadata is damaged.
+    """
+    try:
+        return group[path]
+    except KeyError:
+        return None
+    except Exception as error:  # damaged metadata fails in as many ways as there are fields
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"{where}/{path} cannot be opened as Zarr: {reason}") from error
+
+
+def read_labels(group: zarr.Group, where: str = "") -> tuple[str, ...]:
     """Names of the label images below ``labels``, as its metadata lists them."""
     import zarr
 
-    try:
-        folder = group["labels"]
-    except KeyError:
-        return ()
+    folder = child_node(group, "labels", where)
     if not isinstance(folder, zarr.Group):
         return ()
     names = ome_attributes(dict(folder.attrs)).get("labels", ())
@@ -200,10 +223,9 @@ def _level(
     import zarr
 
     path = dataset["path"]
-    try:
-        array = group[path]
-    except KeyError:
-        array = None
+    if not isinstance(path, str):
+        raise TypeError(f"the path of a level is {path!r}")
+    array = child_node(group, path, where)
     if not isinstance(array, zarr.Array):
         raise DataError(f"{where}: level '{path}' is named in the metadata but is not there")
     steps = [
