@@ -20,6 +20,7 @@ from enormous.errors import UsageError
 Method = Literal["mean", "mode", "median", "max", "min", "nearest"]
 METHODS: tuple[Method, ...] = ("mean", "mode", "median", "max", "min", "nearest")
 
+_BOX_VOXELS = 2**16  # compared at a time: few calls, and what they make stays in the cache
 _SLAB_BYTES = 2**22  # copied at a time, where an array must be copied
 
 
@@ -201,25 +202,34 @@ def all_equal(array: NDArray[Any], value: Any) -> bool:
         bits = np.dtype(f"u{array.itemsize}")
         array, fill = array.view(bits), fill.view(bits)
         return all(bool((plane == fill).all()) for plane in _planes(array))
-    raw = np.frombuffer(fill.tobytes(), np.uint8)
-    return all(
-        bool(
-            (
-                np.ascontiguousarray(plane).reshape(-1).view(np.uint8).reshape(-1, raw.size) == raw
-            ).all()
-        )
-        for plane in _planes(array)
-    )
+    wanted = np.frombuffer(fill.tobytes(), np.uint8)
+    return all(bool((_bytes(plane) == wanted).all()) for plane in _planes(array))
+
+
+def _bytes(array: NDArray[Any]) -> NDArray[np.uint8]:
+    """The bytes of each voxel, as rows."""
+    flat = np.ascontiguousarray(array).reshape(-1)
+    return flat.view(np.uint8).reshape(-1, array.itemsize)
 
 
 def _planes(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """The first voxel, which mostly decides, then boxes of 2**16 voxels or one row."""
-    yield array[(slice(0, 1),) * array.ndim]
-    if array.ndim < 2 or array.size <= 2**16:
+    """The first voxel, which mostly decides, then boxes of 2**16 voxels or so."""
+    first: Any = (..., *(slice(0, 1),) * array.ndim)
+    yield array[first]
+    yield from _boxes(array)
+
+
+def _boxes(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    if array.size <= _BOX_VOXELS:
         yield array
         return
-    for part in array:
-        yield from _planes(part)
+    step = _BOX_VOXELS * array.shape[0] // array.size
+    if step == 0:
+        for part in array:
+            yield from _boxes(part)
+    else:
+        for start in range(0, array.shape[0], step):
+            yield array[start : start + step]
 
 
 def _as_fill(dtype: np.dtype[Any], value: Any) -> NDArray[Any]:
