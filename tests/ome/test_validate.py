@@ -396,6 +396,12 @@ def test_versions_stand_where_they_belong(
     assert ("", rule) in errors(validate(folder))
 
 
+def test_two_formats_side_by_side_are_told(tmp_path: Path) -> None:
+    folder = write_image(tmp_path / "a.zarr", "0.5")
+    (folder / ".zgroup").write_text('{"zarr_format": 2}')
+    assert warned(validate(folder)) == [("", "zarr-format")]
+
+
 @pytest.mark.parametrize("version", ["0.1", "0.2", "0.3"])
 def test_old_versions_are_checked_as_far_as_they_go(tmp_path: Path, version: str) -> None:
     folder = write_image(tmp_path / "a.zarr", "0.4")

@@ -42,8 +42,8 @@ def validate(url: str | os.PathLike[str] | Location) -> Report:
     Parameters
     ----------
     url : str, path-like or Location
-        Of an image, label image, labels group, plate, well, bioformats2raw collection, or of
-        a bare Zarr array or group, of which the structure alone is checked.
+        Of an image, label image, labels group, plate, well or bioformats2raw collection. Of a
+        bare Zarr array the structure alone is checked; a group that is none of these is an error.
 
     Returns
     -------
@@ -60,6 +60,9 @@ def validate(url: str | os.PathLike[str] | Location) -> Report:
     with Tree(location) as tree:
         root = tree.root()
         run = Run(tree, Findings(), root.zarr_format)
+        if root.zarr_format == 3 and any(map(tree.has, (".zgroup", ".zarray"))):
+            message = "has metadata of Zarr formats 2 and 3: readers may take either"
+            run.findings.warn("", "zarr-format", message)
         kind, version = _visit(run, root)
         check_objects(run)
     if location.kind == "http":
