@@ -27,6 +27,7 @@ from enormous.create.sources import open_reader, open_source
 from enormous.create.sources._flat import FlatDetail
 from enormous.create.sources.source import Source
 from enormous.create.stages import Input, disk_bytes, levels_facts, spool_facts, stages_of
+from enormous.create.stamps import with_stamps, without_stamps
 from enormous.create.tally import Tally
 from enormous.create.target import Target, write_arrays
 from enormous.create.values import WINDOW_DTYPES, FieldOfView, Window, finite_range, to_window
@@ -172,7 +173,7 @@ def plan(
     )
     view = FieldOfView(*source.shape[-2:]) if mask_fov else None
     spec = Conversion(
-        source=source,
+        source=without_stamps(source),
         target=target,
         axes=axes_of(source.axes, scale.unit, scale.time_unit),
         window=mapping,
@@ -339,7 +340,7 @@ def finish(work: Work) -> None:
 def source_feed(work: Work, region: Region, tally: Tally) -> NDArray[Any]:
     """The voxels of a region as they are stored, before the mask."""
     spec: Conversion = work.plan.spec
-    reader = work.kept("reader", lambda: open_reader(spec.source, work.workers))
+    reader = work.kept("reader", lambda: open_reader(with_stamps(spec.source), work.workers))
     voxels = reader.read(region)
     if spec.window is not None:
         rows = spec.view.rows(*region[-2:]) if spec.view else None

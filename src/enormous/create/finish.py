@@ -20,7 +20,7 @@ from enormous import __version__
 from enormous.create.conversion import Conversion
 from enormous.create.percentiles import percentiles
 from enormous.create.tally import RECORDS, read_all
-from enormous.create.target import Target, stored_level, write_group
+from enormous.create.target import Target, remove_partial, stored_level, write_group
 from enormous.create.writing import SCRATCH
 from enormous.engine.work import Work
 from enormous.ledger import NODE_NAMES
@@ -34,6 +34,7 @@ ENOUGH_VOXELS = 2**21
 
 def finish_conversion(work: Work, spec: Conversion) -> None:
     """Write the root metadata, and remove what only the making needed."""
+    remove_partial(work.folder)
     if not any((work.folder / name).exists() for name in NODE_NAMES):
         write_group(work.folder, spec.target.zarr_format, _attributes(work, spec))
     # after the metadata: a call that was killed in between must still find the counts

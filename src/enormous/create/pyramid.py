@@ -27,7 +27,7 @@ from enormous.create.sources import open_reader, open_source
 from enormous.create.sources.source import Source
 from enormous.create.stages import Input, disk_bytes, levels_facts, spool_facts, stages_of
 from enormous.create.tally import Tally
-from enormous.create.target import Target, write_arrays
+from enormous.create.target import Target, remove_partial, write_arrays
 from enormous.engine import run as execute
 from enormous.engine.output import leftovers
 from enormous.engine.plan import Plan
@@ -362,7 +362,8 @@ def begin(work: Work) -> None:
 
 
 def finish(work: Work) -> None:
-    """Nothing: what makes the levels seen is the image's own metadata, written by `publish`."""
+    """Clean up; what makes the levels seen is the image's own metadata, written by `publish`."""
+    remove_partial(work.folder)
 
 
 def level_feed(work: Work, region: Region, tally: Tally) -> NDArray[Any]:

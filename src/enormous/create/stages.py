@@ -240,19 +240,20 @@ def _piece_bytes(target: Target, band: Band, piece: Shape, itemsize: int, first:
     return max(reading, encoding, halving)
 
 
-def _at_once(n: int, workers: int, held: int) -> int:
+def _at_once(n: int, workers: int, held: int) -> int | None:
     """Blocks at a time: as many as keep all workers busy to the end, and memory within bounds.
 
     One block keeps several workers busy too, a little less well.
     """
+    most = max(1, SPOOL_BYTES // max(1, held))
     best, least = 1, math.inf
-    for lanes in range(min(workers, n), 0, -1):
-        if lanes > 1 and lanes * held > SPOOL_BYTES:
-            continue
+    for lanes in range(min(workers, n, most), 0, -1):
         rounds = -(-n // lanes) / (workers // lanes)
         if rounds < least / 1.2:
             best, least = lanes, rounds
-    return best
+    if best < min(workers, n, most):
+        return best
+    return most if most < n else None
 
 
 def _cuts(n: int, block: int, slab: int) -> Iterator[tuple[int, int]]:

@@ -7,6 +7,7 @@ atomically, and the same bytes whoever writes it.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from enormous.codecs import Codec, ZarrFormat
 from enormous.engine.work import Work
 from enormous.grid import Shape
 from enormous.ome.pyramid import Level
-from enormous.shardfile import write_object
+from enormous.shardfile import is_partial, write_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -112,6 +113,14 @@ def write_group(folder: Path, zarr_format: ZarrFormat, attributes: Mapping[str, 
     zarr.create_group(MemoryStore(files), zarr_format=zarr_format, attributes=dict(attributes))
     for name in sorted(files):  # .zattrs before .zgroup
         write_object(folder / name, files[name].to_bytes())
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what writers that were killed have left among the objects of an image."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            if is_partial(name):
+                os.unlink(os.path.join(parent, name))
 
 
 def stored_level(work: Work, target: Target, level: int) -> Any:
