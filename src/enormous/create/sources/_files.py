@@ -24,7 +24,8 @@ from enormous.grid import Shape
 
 _BATCH = 4_000_000  # bytes of a detour: values that need their bytes or axes swapped
 _SHORT = 32_768  # bytes of a piece of a row below which asking costs more than reading
-_GAP = 4  # whole rows are read in place of short pieces that are a fourth of them or more
+_ROW = 16_384  # bytes of a row that is read whole whatever is wanted of it
+_GAP = 4  # longer rows are read whole for short pieces that are a fourth of them or more
 
 
 @dataclass(frozen=True)
@@ -187,8 +188,9 @@ def read_box(
         k -= 1
     wanted = box[k].stop - box[k].start
     crop = slice(None)
-    run = wanted * math.prod(shape[k + 1 :]) * dtype.itemsize
-    if k > 0 and run < _SHORT and wanted * _GAP >= shape[k]:
+    one = math.prod(shape[k + 1 :]) * dtype.itemsize
+    short = wanted * one < _SHORT and wanted * _GAP >= shape[k]
+    if k > 0 and (shape[k] * one <= _ROW or short):
         crop, k = box[k], k - 1  # whole rows, cropped: one request for many
     inner = tuple(shape[k + 1 :])
     strides = [math.prod(shape[axis + 1 :]) * dtype.itemsize for axis in range(k + 1)]
