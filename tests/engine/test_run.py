@@ -245,7 +245,7 @@ def test_two_runs_of_one_plan_never_meet(tmp_path: Path) -> None:
     def start(stage: str) -> subprocess.Popen[bytes]:
         process = subprocess.Popen([sys.executable, "-c", script, str(out), stage])
         deadline = time.monotonic() + 30
-        while not list(tmp_path.glob(".out.partial-*/squares")):
+        while not any(p.stat().st_size for p in tmp_path.glob(".out.journal-*/*.records")):
             assert time.monotonic() < deadline
             time.sleep(0.02)
         return process

@@ -123,6 +123,8 @@ def befall(spec: Toy, number: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     if spec.fate == "memory":
         raise MemoryError
+    if spec.fate == "deadly":
+        os.kill(os.getpid(), signal.SIGKILL)
     once = Path(spec.marks) / "befallen"
     if once.exists():
         return
@@ -149,3 +151,28 @@ def publish_into(work: Work) -> None:
             raise RuntimeError("half way")
         if (work.folder / name).exists():
             os.replace(work.folder / name, out / name)
+
+
+def hungry_plan(out: Path | str, blocks: int, block_bytes: int, piece_bytes: int) -> Plan:
+    """A plan whose blocks take the memory they say, of more blocks than memory has room for."""
+    stage = Stage(
+        "hunger", eat, Tiling((blocks,), (1,)), block_bytes, detail=(block_bytes, piece_bytes),
+        block_bytes=block_bytes, piece_bytes=piece_bytes,
+    )  # fmt: skip
+    return Plan("hungry", str(out), Toy(), (stage,), begin, finish)
+
+
+def eat(work: Work, number: int) -> None:
+    import numpy as np
+
+    assert work.stage is not None
+    size, piece = work.stage.detail
+    whole = np.full(size, number, "u1")
+
+    def one(_: int) -> None:
+        part = np.full(piece, 1, "u1")
+        time.sleep(0.01)
+        assert part[-1] == 1
+
+    work.each(one, 4)
+    write(work.folder / "squares" / str(number), str(int(whole.sum(dtype="u8"))))

@@ -13,7 +13,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -136,7 +136,7 @@ def test_ctrl_c_leaves_nothing_under_out_and_can_be_resumed(tmp_path: Path, sche
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
     began = time.monotonic()
     stdout, stderr = process.communicate(timeout=30)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15  # on a busy machine; blocks look every 2 ms
     assert process.returncode == 130
     (line,) = stderr.splitlines()
     found = re.match(r"error: interrupted; (\d+) of 19 blocks are done and kept: .*--resume", line)
@@ -242,3 +242,104 @@ def test_a_folder_that_may_not_be_written_to_is_one_line(tmp_path: Path) -> None
     (tmp_path / "closed").mkdir(mode=0o500)
     with pytest.raises(DataError, match="not permitted"):
         run(toy.plan(tmp_path / "closed" / "out"))
+
+
+EATING = """
+import resource, sys
+import numpy, toy
+from enormous.engine import run
+plan = toy.hungry_plan(sys.argv[1], 40, 100_000_000, 30_000_000)
+workers = int(sys.argv[2])
+limit = plan.peak_bytes(workers) - int(sys.argv[3])
+resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+run(plan, workers=workers)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits bind on Linux only")
+@pytest.mark.parametrize("workers", [1, 3])
+def test_memory_stays_under_what_the_plan_says(tmp_path: Path, workers: int) -> None:
+    """4 GB in blocks, under a limit of 530 or 790 MB; with too low a limit, one line."""
+    environment = {**os.environ, "PYTHONPATH": str(ENGINE), "OPENBLAS_NUM_THREADS": "1"}
+
+    def eat(less: int) -> subprocess.CompletedProcess[str]:
+        arguments = [sys.executable, "-c", EATING, str(tmp_path / "out"), str(workers), str(less)]
+        return subprocess.run(
+            arguments, capture_output=True, text=True, check=False, env=environment
+        )
+
+    failed = eat(450_000_000)
+    assert failed.returncode == 1
+    assert "use fewer workers or smaller shards" in failed.stderr.splitlines()[-1]
+    done = eat(0)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_a_cluster_that_loses_workers_gives_the_same_bytes(tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed")
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    run(toy.plan(tmp_path / "whole", (20, 10)))
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        plan = toy.plan(tmp_path / "out", (20, 10), pause=0.1, marks=str(marks))
+
+        class Kill:
+            """Kills a worker after the fifth and the fifteenth block."""
+
+            blocks = 0
+            killed: ClassVar[set[int]] = set()
+
+            def begin(self, title: str, total: int, done: int) -> None: ...
+
+            def advance(self, nbytes: int) -> None:
+                Kill.blocks += 1
+                if Kill.blocks in (5, 14):
+                    nanny = cluster.workers[Kill.blocks % 2]
+                    Kill.killed.add(nanny.pid)
+                    os.kill(nanny.pid, signal.SIGKILL)
+
+            def end(self) -> None: ...
+
+        done = run(plan, scheduler=client, progress=Kill())
+        assert done.blocks == plan.blocks
+        assert len(Kill.killed) == 2
+        assert same_bytes(tmp_path / "out", tmp_path / "whole")
+        assert not list(tmp_path.glob(".out.*"))
+        # by its address; with a block that fails: nobody goes on, what was done is kept
+        before = marked(marks)
+        with pytest.raises(RuntimeError, match="power cut") as caught:
+            run(
+                toy.plan(tmp_path / "x", (200, 10), pause=0.05, fate="error", at=30,
+                         marks=str(marks)),
+                scheduler=cluster.scheduler_address,
+            )  # fmt: skip
+        assert "blocks are done and kept" in caught.value.__notes__[0]
+        made = marked(marks)
+        assert 30 <= sum((made - before).values()) < 60
+        time.sleep(0.5)
+        assert marked(marks) == made
+        assert not client.run(lambda dask_worker: [n for n in dask_worker.plugins if "enorm" in n])[
+            min(client.scheduler_info()["workers"])
+        ]
+
+
+@pytest.mark.slow
+def test_workers_that_die_with_every_try_are_one_line(tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=1, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        plan = toy.plan(tmp_path / "out", fate="deadly", at=3)
+        with pytest.raises(DataError, match="dask workers were lost again and again") as caught:
+            run(plan, scheduler=client, workers=1)
+        assert "3 of 19 blocks are done and kept" in str(caught.value)

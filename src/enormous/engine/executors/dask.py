@@ -7,6 +7,7 @@ numbers and a name. The output must be in a folder that all workers see.
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 from typing import Any
 
 from enormous.engine.executors.job import Done, Job, Letter, Numbers
@@ -31,7 +32,7 @@ class Dask:
                 raise UsageError(f"no dask scheduler answers at {scheduler}: {error}") from error
         if not isinstance(scheduler, distributed.Client):
             raise UsageError(
-                f"a scheduler is a name, an address or a distributed.Client, not a "
+                "a scheduler is a name, an address or a distributed.Client, not of type "
                 f"{type(scheduler).__name__}"
             )
         if scheduler.asynchronous:
@@ -104,7 +105,8 @@ class Dask:
         """Take the plan from the workers; once is enough."""
         if name in self._named and self._client.status == "running":
             self._named.discard(name)
-            self._client.unregister_worker_plugin(name)
+            with suppress(OSError):  # a worker that died just now need not be told
+                self._client.unregister_worker_plugin(name)
 
     def close(self) -> None:
         """Leave the cluster, if it was entered here."""

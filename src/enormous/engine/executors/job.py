@@ -73,9 +73,7 @@ def make_block(work: Work, number: int) -> None:
     stage = work.stage
     assert stage is not None  # executors make Work for a stage
     work.stop.check()
-    attempt(
-        lambda: stage.function(work, number), work.stop, f"{stage.title}, block {number} of a stage"
-    )
+    attempt(lambda: stage.function(work, number), work.stop, f"{stage.title}, block {number}")
 
 
 @dataclass(frozen=True)
