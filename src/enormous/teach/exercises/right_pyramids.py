@@ -28,14 +28,15 @@ def test_for_any_tool(where: Any) -> str:
     def blurred(a: Any) -> Any:
         return ndimage.gaussian_filter1d(a, 0.7, mode="nearest")[1::2]
 
-    for name, halve in [
+    halvings: list[tuple[str, Any]] = [
         ("means", lambda a: a.reshape(-1, 2).mean(axis=1)),
         ("every second voxel", lambda a: a[::2]),
         ("the second of each two", lambda a: a[1::2]),
         ("zoom with pinned corners", lambda a: ndimage.zoom(a, 0.5, order=1)),
         ("means of three and one", lambda a: (a[::2] + 3 * a[1::2]) / 4),
         ("a blur and every second voxel", blurred),
-    ]:
+    ]
+    for name, halve in halvings:
         taken = halve(np.arange(64.0))
         off = 2 * np.arange(len(taken)) + 0.5 - taken
         result = where(halve)
@@ -73,7 +74,8 @@ def mended_labels(mend: Any) -> str:
             levels.append(downsample(levels[-1], (2, 2, 2), "mode"))
         levels[0][box] = rng.integers(50, 55, levels[0][box].shape)
         right = [levels[0]]
-        touched, inside = box, []
+        touched: Any = box
+        inside = []
         for level in levels[1:]:
             touched = tuple(slice(s.start // 2, -(-s.stop // 2)) for s in touched)
             source = tuple(slice(2 * s.start, 2 * s.stop) for s in touched)
@@ -91,14 +93,14 @@ def mended_labels(mend: Any) -> str:
             return "Nothing changed: write into the arrays of `levels` themselves."
         for d, (level, expected) in enumerate(zip(given, right, strict=True)):
             if level.shape != expected.shape or not np.array_equal(level, expected):
-                where = f"on level {d}, for shape {shape} and box {box}"
+                case = f"on level {d}, for shape {shape} and box {box}"
                 if d == 0:
-                    return f"It changed level 0 ({where})."
+                    return f"It changed level 0 ({case})."
                 outside = np.ones(level.shape, bool)
                 outside[inside[d - 1]] = False
                 if level.shape == expected.shape and (level[outside] != 999).any():
-                    return f"It wrote where the change cannot have reached {where}."
-                return f"Not all that was touched is right {where}."
+                    return f"It wrote where the change cannot have reached {case}."
+                return f"Not all that was touched is right {case}."
     return ""
 
 
@@ -110,4 +112,4 @@ def saved_by_bands() -> float:
     size = [2048**3 * 2 / 8**d for d in range(7)]
     by_level = sum(size[:6])
     in_bands = size[0] + size[2] + size[5]
-    return (by_level - in_bands) / 1e9
+    return float(by_level - in_bands) / 1e9
