@@ -235,6 +235,33 @@ def test_a_crash_between_the_last_block_and_the_place_is_mended(
     assert not beside(out)
 
 
+def test_a_journal_without_its_data_is_worth_nothing(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    plan = toy.plan(out)
+
+    def fails(*_: Any) -> None:
+        raise RuntimeError("at the last moment")
+
+    for at in ("enormous.engine.unfinished.swap", "toy.write"):
+        run(plan, stage=1)
+        run(plan, stage=2)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(at, fails)
+            with pytest.raises(RuntimeError, match="last moment"):
+                finish(out)
+        if at.endswith("swap"):
+            with pytest.raises(UsageError, match="enormous finish"):
+                run(plan, stage=1)
+        (folder,) = tmp_path.glob(".out.partial-*")
+        subprocess.run(["rm", "-r", str(folder)], check=True)
+        with pytest.raises(DataError, match="is gone"):
+            finish(out)
+        assert not out.exists()
+    done = run(plan, resume=True)
+    assert (done.blocks, done.resumed) == (19, 0)
+    assert os.listdir(tmp_path) == ["out"]
+
+
 def test_two_runs_of_one_plan_never_meet(tmp_path: Path) -> None:
     out = tmp_path / "out"
     script = (

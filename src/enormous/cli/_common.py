@@ -165,12 +165,16 @@ def _plan_lines(plan: Plan, facts: dict[str, Any]) -> Iterable[tuple[str, str]]:
         yield "time", f"at least {needed['seconds_at_least']:,.1f} s ({needed['basis']})"
     yield (
         "cloud cost",
-        f"up to {cost['put_usd']:,.2f} USD to store, {cost['month_usd']:,.2f} USD a month, "
-        f"{cost['download_usd']:,.2f} USD to download ({cost['basis']})",
+        f"up to {_usd(cost['put_usd'])} to store, {_usd(cost['month_usd'])} a month, "
+        f"{_usd(cost['download_usd'])} to download ({cost['basis']})",
     )
     for key, value in plan.facts:
         if isinstance(value, (str, int, float)):
             yield key.replace("_", " "), str(value)
+
+
+def _usd(amount: float) -> str:
+    return f"{amount:,.2f} USD" if amount >= 0.01 or not amount else "less than 0.01 USD"
 
 
 def execute(

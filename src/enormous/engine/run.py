@@ -23,6 +23,7 @@ from enormous.engine.shares import Share, need_all, need_before
 from enormous.engine.unfinished import Unfinished, find
 from enormous.engine.work import Work
 from enormous.errors import DataError, UsageError
+from enormous.stores import locate
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def run(
         By default one for each core this process may use; on a cluster, for each thread.
     resume : bool
         Go on with what an interrupted run of the same plan has left; without it, that is
-        removed.
+        removed. A share always goes on with what is there.
     progress : Progress, optional
         Is told how far it is; see :func:`enormous.engine.progress.where_seen`.
     stage, share : int and pair of int, optional
@@ -92,8 +93,6 @@ def run(
         was done is kept for `resume`, unless no block was.
     """
     part = Share.of(plan, stage, share)
-    if part and resume:
-        resume = False  # a share always goes on with what is there
     executor = executor_of(scheduler, workers)
     try:
         running = _Run(plan, executor, progress or Silent())
@@ -120,16 +119,14 @@ def finish(out: str | os.PathLike[str], *, workers: int = 1) -> Done:
         If blocks are missing.
     """
     began = time.perf_counter()
-    unfinished = find(Path(os.path.realpath(out)))
+    location = locate(out)
+    if location.kind != "file":
+        raise UsageError(f"{location.url} is no folder on a disk; only those are made in shares")
+    unfinished = find(Path(os.path.realpath(location.base)))
     unfinished.open_to_finish()
     try:
         plan = unfinished.plan
         if not unfinished.journal.publishing:
-            if not unfinished.folder.is_dir():
-                raise DataError(
-                    f"{unfinished.folder} is gone; remove {unfinished.journal.folder} and start "
-                    "anew"
-                )
             need_all(plan, unfinished.journal)
         try:
             unfinished.publish(workers)

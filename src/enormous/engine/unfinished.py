@@ -57,9 +57,7 @@ class Unfinished:
             self._refuse_others()
         with self._opening():
             self.journal.lock()
-            # without its folder a journal tells of data that is gone
-            kept = self.journal.exists and (self.folder.exists() or self.journal.publishing)
-            self._start(afresh=not (resume and kept))
+            self._start(afresh=not (resume and self._there))
 
     def open_shared(self, check: Callable[[Journal], object]) -> None:
         """Lock for one share of several: the first of them makes the folders.
@@ -71,9 +69,11 @@ class Unfinished:
         """
         with self._opening():
             first = self.journal.share_lock()
-            afresh = first and not (self.journal.exists and self.folder.exists())
+            afresh = first and not self._there
             try:
                 self._start(afresh=afresh)
+                if self.journal.publishing:
+                    raise UsageError(f"{self.out}: all is done; call enormous finish {self.out}")
                 check(self.journal)
             except BaseException:
                 if afresh:
@@ -96,8 +96,27 @@ class Unfinished:
             raise told from error
 
     def open_to_finish(self) -> None:
-        """Lock what other processes have made."""
+        """Lock what other processes have made.
+
+        Raises
+        ------
+        DataError
+            If someone has removed it.
+        """
         self.journal.lock()
+        if not self._there:
+            self.journal.unlock()
+            raise DataError(
+                f"{self.folder} is gone; remove {self.journal.folder} as well and start anew"
+            )
+
+    @property
+    def _there(self) -> bool:
+        """Whether the data that the journal tells of is there, here or already in its place."""
+        if not self.journal.exists:
+            return False
+        in_place = self.plan.publish is not None or self.out.exists()
+        return self.folder.exists() or (self.journal.publishing and in_place)
 
     def _start(self, *, afresh: bool) -> None:
         if afresh:
