@@ -176,3 +176,7 @@ def eat(work: Work, number: int) -> None:
 
     work.each(one, 4)
     write(work.folder / "squares" / str(number), str(int(whole.sum(dtype="u8"))))
+
+
+def nop(work: Work, number: int) -> None:
+    """A block of no work, to see what the engine takes."""
