@@ -28,9 +28,40 @@ def test_only_what_lies_outside_the_process_is_written_elsewhere(tmp_path: Path)
     assert seen_elsewhere(arrays) == [False, True, False]
 
 
+#: A word of each message, so that a mistake is the one that is explained.
+WORDS = dict(
+    zip(
+        [mistake.means for mistake in MISTAKES],
+        [
+            "not exist",
+            "node_type",
+            "array already exists",
+            "KeyError",
+            "No array found",
+            "No group found",
+            "store_like",
+            "ContainsArrayError",
+            "divisible",
+            "Zarr format 2",
+            "not iterable",
+            "read-only",
+            "broadcast",
+            "step >= 1",
+            "out of bounds",
+            "decompression",
+            "Unknown codec",
+            SILENCE,
+            SILENCE,
+        ],
+        strict=True,
+    )
+)
+
+
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.code)
 def test_each_mistake_says_something_but_the_silent_two(mistake, tmp_path: Path) -> None:
     said = provoke(mistake.code, set_scene(tmp_path), tmp_path)
+    assert WORDS[mistake.means] in said
     silent = "np.full" in mistake.code or "typo" in mistake.code
     assert (said == SILENCE) == silent
     assert str(tmp_path) not in said

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 #: What `provoke` returns where nothing was said.
 SILENCE = "(nothing)"
-_LONGEST = 120
+_LONGEST = 100
 
 _ELSEWHERE = """
 import pickle, sys, zarr
@@ -48,7 +48,7 @@ MISTAKES = (
     Mistake(
         'zarr.open(nowhere, mode="r")',
         "nothing is at that path",
-        "check the path; is the drive there?",
+        "check the path. Is the drive there?",
     ),
     Mistake(
         'zarr.open_array(scan, mode="r")',
@@ -86,12 +86,12 @@ MISTAKES = (
         "another name; overwrite=True deletes what is there",
     ),
     Mistake(
-        'zarr.create_array({}, shape=99, chunks=30, shards=99, dtype="u1")',
+        'zarr.create_array({}, shape=(99,), chunks=(30,), shards=(99,), dtype="u1")',
         "a shard holds whole chunks only",
         "make shards a multiple of chunks",
     ),
     Mistake(
-        'zarr.create_array({}, shape=99, chunks=33, shards=99, dtype="u1", zarr_format=2)',
+        'zarr.create_array({}, shape=(99,), chunks=(33,), shards=(99,), dtype="u1", zarr_format=2)',
         "Zarr v2 has no shards",
         "zarr_format=3",
     ),

@@ -1,0 +1,20 @@
+"""A table of words: cells that wrap, and code that looks like code.
+
+Called by the chapters on readers and on stores, whose tables hold what programs say.
+The book's other tables hold numbers, and keep each cell on one line.
+"""
+
+from __future__ import annotations
+
+import re
+
+from enormous.teach.tables import Table
+
+
+class WordTable(Table):
+    """A `Table` whose cells wrap; what stands between backticks is shown as code."""
+
+    def _repr_html_(self) -> str:
+        wrapped = '<td style="white-space:normal;min-width:7.5em">'
+        html = super()._repr_html_().replace("<td>", wrapped)
+        return re.sub(r"`([^`]+)`", r"<code>\1</code>", html)
