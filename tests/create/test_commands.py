@@ -1,0 +1,122 @@
+"""``enormous convert`` and ``enormous pyramid``: what they print, and their exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+
+from enormous.cli import main
+
+
+@pytest.fixture
+def scan(tmp_path: Path) -> Path:
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).normal(0, 1, (40, 30, 20)).astype("f4"))
+    return tmp_path / "a.npy"
+
+
+def call(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as left:
+        main([str(argument) for argument in arguments])
+    assert isinstance(left.value.code, int)
+    return left.value.code
+
+
+def told(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_convert_says_what_it_made(
+    tmp_path: Path, scan: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--chunks", 8, "--window", "-1,1", "--dtype", "uint8", "--mask-fov"]
+    assert call("convert", scan, tmp_path / "o", *options) == 0
+    shown = capsys.readouterr()
+    assert "warning: " in shown.err
+    assert "how large a voxel is" in shown.err
+    lines = shown.out.splitlines()
+    assert lines[0].startswith(f"{tmp_path / 'o'}: 40×30×20 uint8, 4 levels by mean")
+    assert lines[1].startswith("window: ")
+    assert lines[2].startswith("mask: ")
+    assert len(lines) == 3
+    size = ["--voxel-size", "2,1,1", "--unit", "nm"]
+    assert call("convert", scan, tmp_path / "p", *options, *size, "--json") == 0
+    shown = capsys.readouterr()
+    assert not shown.err
+    found = json.loads(shown.out)
+    assert found["clipped"]["below"] > 0
+    assert found["masked"]["voxels"] > 0
+    assert found["levels"][1]["voxel_size"] == [2, 2, 2]
+    assert found["unit"] == "nanometer"
+    assert sum(level["stored_objects"] for level in found["levels"]) > 4
+    assert call("convert", scan, tmp_path / "q", *size, "--quiet") == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_dry_run_writes_nothing(
+    tmp_path: Path, scan: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("convert", scan, tmp_path / "o", "--voxel-size", 1, "--dry-run") == 0
+    assert "nothing is written" in capsys.readouterr().out
+    assert call("convert", scan, tmp_path / "o", "--voxel-size", 1, "--dry-run", "--json") == 0
+    found = told(capsys)
+    assert found["dry_run"] is True
+    assert found["reads"] == 40 * 30 * 20 * 4
+    assert found["peak_memory_bytes"] > 0
+    assert os.listdir(tmp_path) == ["a.npy"]
+
+
+def test_shares_are_finished(
+    tmp_path: Path, scan: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--voxel-size", 1, "--chunks", 8, "--shards", "none"]
+    assert call("convert", scan, tmp_path / "o", *options, "--stage", 1, "--share", "1/1") == 0
+    assert not (tmp_path / "o").exists()
+    assert call("finish", tmp_path / "o") == 0
+    assert call("convert", scan, tmp_path / "p", *options) == 0
+    one, other = (zarr.open_group(str(tmp_path / name), mode="r") for name in "op")
+    for level in ("0", "1", "2"):
+        np.testing.assert_array_equal(one[level], other[level])
+
+
+def test_a_wrong_call_is_one_line_and_code_2(
+    tmp_path: Path, scan: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls: list[list[object]] = [
+        ["convert", tmp_path / "nothing", tmp_path / "o"],
+        ["convert", scan, tmp_path / "o", "--window", "1"],
+        ["convert", scan, tmp_path / "o", "--window", "a,b", "--dtype", "uint8"],
+        ["convert", scan, tmp_path / "o", "--voxel-size", "large"],
+        ["convert", scan, tmp_path / "o", "--factors", "2,2"],
+        ["convert", scan, scan],
+        ["pyramid", tmp_path / "nothing"],
+    ]
+    for arguments in calls:
+        assert call(*arguments) == 2
+        shown = capsys.readouterr()
+        assert not shown.out
+        assert shown.err.startswith("error: ")
+        assert shown.err.count("\n") == 1
+    assert os.listdir(tmp_path) == ["a.npy"]
+
+
+def test_pyramid_says_what_it_made(
+    tmp_path: Path, scan: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "o"
+    assert call("convert", scan, out, "--voxel-size", 1, "--chunks", 8, "--levels", 1) == 0
+    capsys.readouterr()
+    assert call("pyramid", out, "--dry-run", "--json") == 0
+    assert len(told(capsys)["levels"]) == 4
+    assert call("pyramid", out, "--method", "max", "--levels", 3) == 0
+    assert "3 levels by max" in capsys.readouterr().out
+    assert call("pyramid", out) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert call("pyramid", out, "--overwrite", "--json", "--factors", "1,2,2") == 0
+    assert told(capsys)["levels"][1]["shape"] == [40, 15, 10]
