@@ -77,7 +77,7 @@ def local() -> Any:
     "value",
     [Loose(), Stranger(), Path("/"), {1: 2}, {1}, b"x", 1j, object(), local(), lambda: 1,
      json.dumps, Codec.parse, Tiling((1,), (1,)).index, Codec, (1, [Path("/")])],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )  # fmt: skip
 def test_nothing_else_is_frozen(value: Any) -> None:
     with pytest.raises((UsageError, DataError), match=r"cannot hold|no function"):

@@ -65,7 +65,7 @@ STAYING = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("error", [*PASSING, *STAYING], ids=repr)
+@pytest.mark.parametrize("error", [*PASSING, *STAYING], ids=str)
 def test_what_may_pass_is_tried_again(error: Exception) -> None:
     stop, calls = Impatient(), [0]
 

@@ -104,6 +104,8 @@ def total(work: Work, number: int) -> None:
 
 
 def finish(work: Work) -> None:
+    for cut_off in work.folder.rglob("*.new"):  # by a kill
+        cut_off.unlink()
     names = sorted(str(p.relative_to(work.folder)) for p in work.folder.rglob("*") if p.is_file())
     listed = [name for name in names if name != "list.txt"]
     write(work.folder / "list.txt", "\n".join([work.plan.created, *listed]))

@@ -94,7 +94,9 @@ def same_bytes(a: Path, b: Path) -> bool:
 
 
 @posix_only
-@pytest.mark.parametrize("scheduler", ["threads", "processes"])
+@pytest.mark.parametrize(
+    "scheduler", ["threads", pytest.param("processes", marks=pytest.mark.slow)]
+)
 def test_after_a_kill_at_any_moment_the_same_bytes_and_nothing_twice(
     tmp_path: Path, scheduler: str
 ) -> None:

@@ -124,7 +124,8 @@ class Plan:
         ``begin(work)`` makes what the stages write into (array metadata). Called before the
         first stage by every share: idempotent, each file written atomically.
     finish : callable
-        ``finish(work)`` writes the metadata that makes `work.folder` look finished.
+        ``finish(work)`` writes the metadata that makes `work.folder` look finished, and removes
+        what killed blocks have left under temporary names. May be called again after a crash.
     publish : callable, optional
         ``publish(work)`` puts what is finished in its place, may be called again after a
         crash. By default the folder is renamed to `out`, what is there being replaced.
