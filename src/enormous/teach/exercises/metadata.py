@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from enormous.grid import Grid
@@ -69,7 +70,7 @@ def levels_mended(mend: Any) -> str:
     return ""
 
 
-def _fault(made: list[dict[str, Any]], scales: list[tuple[float, ...]]) -> str:
+def _fault(made: Sequence[dict[str, Any]], scales: Sequence[Sequence[float]]) -> str:
     """What is wrong with mended levels, the first of it; empty if nothing is."""
     if len(made) != len(scales):
         return f"There are {len(made)} levels where {len(scales)} were given"
