@@ -241,19 +241,19 @@ def _piece_bytes(target: Target, band: Band, piece: Shape, itemsize: int, first:
 
 
 def _at_once(n: int, workers: int, held: int) -> int | None:
-    """Blocks at a time: as many as keep all workers busy to the end, and memory within bounds.
+    """Blocks at a time, where it is better not to make one for each worker.
 
-    One block keeps several workers busy too, a little less well.
+    One block keeps several workers busy too, a little less well: that is done where blocks
+    are so large that two are too many, and where the last ones would leave workers idle.
     """
-    most = max(1, SPOOL_BYTES // max(1, held))
+    if 2 * held > SPOOL_BYTES:
+        return 1
     best, least = 1, math.inf
-    for lanes in range(min(workers, n, most), 0, -1):
+    for lanes in range(min(workers, n), 0, -1):
         rounds = -(-n // lanes) / (workers // lanes)
         if rounds < least / 1.2:
             best, least = lanes, rounds
-    if best < min(workers, n, most):
-        return best
-    return most if most < n else None
+    return best if best < min(workers, n) else None
 
 
 def _cuts(n: int, block: int, slab: int) -> Iterator[tuple[int, int]]:

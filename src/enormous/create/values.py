@@ -181,12 +181,13 @@ class FieldOfView:
     def touched(self, chunks: Sequence[int]) -> tuple[Shape, ...]:
         """Grid indices (y, x) of the chunks that have a voxel outside, in C order."""
         cy, cx = chunks
-        found = []
+        count = -(-self.nx // cx)
+        found: list[Shape] = []
         for iy in range(-(-self.ny // cy)):
             y = slice(iy * cy, min((iy + 1) * cy, self.ny))
             starts, stops = self.rows(y, slice(0, self.nx))
-            for ix in range(-(-self.nx // cx)):
-                left, right = ix * cx, min((ix + 1) * cx, self.nx)
-                if starts.max() > left or stops.min() < right:
-                    found.append((iy, ix))
+            first, last = int(starts.max()), int(stops.min())  # inside in every row
+            left = -(-first // cx)
+            right = last // cx if last < self.nx else count
+            found.extend((iy, ix) for ix in range(count) if ix < left or ix >= right)
         return tuple(found)
