@@ -15,6 +15,10 @@ class WordTable(Table):
     """A `Table` whose cells wrap; what stands between backticks is shown as code."""
 
     def _repr_html_(self) -> str:
-        wrapped = '<td style="white-space:normal;min-width:7.5em">'
-        html = super()._repr_html_().replace("<td>", wrapped)
-        return re.sub(r"`([^`]+)`", r"<code>\1</code>", html)
+        style = ' style="white-space:normal;min-width:7.5em"'
+        html = super()._repr_html_()
+        for cell in ("<td", '<th scope="row"'):
+            html = html.replace(f"{cell}>", f"{cell}{style}>")
+        parts = re.split(r"(<[^>]*>)", html)  # long names may break at their joints
+        parts[::2] = [re.sub(r"(?<=[._(=/])(?=\w)", "<wbr>", text) for text in parts[::2]]
+        return re.sub(r"`([^`]+)`", r"<code>\1</code>", "".join(parts))
