@@ -126,6 +126,7 @@ def test_levels_equal_the_definition(tmp_path: Path, data: st.DataObject) -> Non
         # tiny blocks and slabs, and now and then slabs in a file
         patch.setattr(stages, "BLOCK_BYTES", data.draw(st.sampled_from([1, 1, 2000, 2**28])))
         patch.setattr(stages, "LEAST_SLAB_BYTES", data.draw(st.sampled_from([1, 2**25])))
+        patch.setattr(stages, "SLAB_BYTES", data.draw(st.sampled_from([100, 2**28])))
         patch.setattr(stages, "SPOOL_BYTES", data.draw(st.sampled_from([0, 2**31, 2**31])))
         plan = convert.plan(
             scan,
@@ -428,3 +429,16 @@ def test_chunks_of_nothing_are_not_stored(tmp_path: Path) -> None:
     assert made.objects == (2, 1)
     stored = zarr.open_array(str(tmp_path / "o/0"), mode="r")[...]
     assert np.array_equal(np.signbit(stored), np.signbit(voxels))
+
+
+def test_planes_that_are_larger_than_memory_are_read_in_rows(tmp_path: Path) -> None:
+    shape, path = (300, 40_000, 30_000), tmp_path / "huge.npy"
+    header = np.lib.format.header_data_from_array_1_0(np.empty(0, np.uint16))
+    with open(path, "wb") as file:
+        np.lib.format.write_array_header_1_0(file, {**header, "shape": shape})
+        file.truncate(file.tell() + 2 * int(np.prod(shape)))  # a hole: no disk is needed
+    plan = convert.plan(path, tmp_path / "o.zarr", voxel_size=1, workers=2)
+    facts = dict(plan.facts)
+    assert facts["read_factor"] == 1
+    assert "slabs" not in facts
+    assert plan.peak_bytes(1) < 1.5e9

@@ -81,6 +81,7 @@ def stages_of(target: Target, source: Input, workers: int) -> tuple[Stage, ...]:
     -------
     tuple of Stage
     """
+    source = _split(target, source)
     made: list[Stage] = []
     for band in bands(target.levels, base=_base(target, source), most_bytes=BLOCK_BYTES):
         if band.first == band.last == 0 and source.given:
@@ -90,6 +91,22 @@ def stages_of(target: Target, source: Input, workers: int) -> tuple[Stage, ...]:
     files = metadata_objects(target, len(target.levels) - source.given)
     made[0] = replace(made[0], objects=made[0].objects + files)
     return tuple(made)
+
+
+def _split(target: Target, source: Input) -> Input:
+    """Ask for rows, or parts of them, in place of planes that are large; where that can be done."""
+    grid = target.levels[0].grid
+    axis = slab_axis(len(grid.shape))
+    if not source.splits or len(grid.shape) < axis + 3:
+        return source
+    _, rows, columns = grid.by_object.tile[axis:]
+    depth = min(grid.chunks[axis], grid.shape[axis]) * target.itemsize
+    if depth * math.prod(source.natural[axis + 1 :]) <= SLAB_BYTES:
+        return source
+    # whole shards along x, so that no row is asked for twice
+    part = max(1, 2 * SLAB_BYTES // (depth * rows * columns)) * columns
+    natural = (*source.natural[: axis + 1], 1, min(source.natural[-1], part))
+    return replace(source, natural=natural)
 
 
 def _base(target: Target, source: Input) -> Shape:
@@ -105,11 +122,6 @@ def _base(target: Target, source: Input) -> Shape:
             base.append(1)
         else:
             base.append(min(n, natural) if natural % edge == 0 else n)
-    axis = slab_axis(len(base))
-    if source.splits and len(base) > axis + 2:
-        rows = min(grid.chunks[axis], grid.shape[axis]) * math.prod(base[axis + 1 :])
-        if rows * target.itemsize > SLAB_BYTES:  # whole rows then, in place of whole planes
-            base[axis + 1] = 1
     return tuple(base)
 
 
