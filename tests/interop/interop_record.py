@@ -37,9 +37,10 @@ NOT_RUN = {
 HEAD = """\
 # What opens elsewhere
 
-Every kind of image that the toolkit writes is opened with other programs, and what they show is
-compared with what went in: every voxel of every level exactly, and lengths to nine digits.
-Tests repeat it. This table is the record of one run; it is generated, not typed.
+Small images of the kinds that the toolkit writes are opened with other programs, and what those
+show is compared. The finest level is held against the voxels that went in, the others against
+what zarr reads: every voxel, exactly. Lengths agree to nine digits. Tests repeat it. This table
+is the record of one run; it is generated, not typed.
 
 ✓ means that all that the program tells is equal. A number stands for one of the limits below.
 """
@@ -49,7 +50,7 @@ FURTHER = """\
 
 - napari takes how much coarser a lower level is from the shapes, not from the metadata. Where a
   halved axis has an odd number of voxels, it draws the lower level squeezed, at its far end by
-  less than one of its own voxels. The finest level lies right.
+  less than one of its own voxels. The finest level lies right, and is the one compared here.
 - When napari opens a label image that stands on its own, its plugin looks for an image two
   folders above, and makes an empty Zarr group there (a file `zarr.json`) where it finds none.
   The label image opens all the same, and you can remove that file.
