@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 import enormous
 from enormous import samples
 from enormous.create import convert, stages
+from enormous.create.finish import name_of, title_of
 from enormous.create.sources.zarr import ZarrReader
 from enormous.create.values import FieldOfView
 from enormous.engine import finish
@@ -29,6 +30,7 @@ from enormous.engine.plan import Plan
 from enormous.errors import UsageError
 from enormous.kernels import METHODS, downsample
 from enormous.ome.inspect import inspect
+from enormous.ome.validate import validate
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*how large a voxel is")
 
@@ -343,6 +345,32 @@ def test_label_images_are_made_only_when_asked_for(tmp_path: Path, scan: Path) -
     assert "image-label" in told
     assert "omero" not in told
     assert told["multiscales"][0]["type"] == "mode"
+    mask = np.load(scan) > 30000
+    np.save(tmp_path / "mask.npy", mask)
+    convert.run(tmp_path / "mask.npy", tmp_path / "mask", voxel_size=1, label=True)
+    stored = zarr.open_array(str(tmp_path / "mask/0"), mode="r")
+    assert stored.dtype == np.uint8
+    np.testing.assert_array_equal(stored, mask)
+    for name in ("image", "labels", "mask"):
+        assert not validate(tmp_path / name).faults
+
+
+@pytest.mark.parametrize(
+    ("url", "name", "title"),
+    [
+        ("/data/scan 7", "scan 7", "scan 7"),
+        ("/data/scan/*.tif", "*.tif", "scan"),
+        ("/data/a.ome.tif", "a.ome.tif", "a"),
+        ("/data/a.nii.gz", "a.nii.gz", "a"),
+        ("/data/a.h5:/raw/data", "a.h5:/raw/data", "a"),
+        ("https://host/b/c.ome.zarr/", "c.ome.zarr", "c"),
+        ("/data/2.5um_heart.v2_scan", "2.5um_heart.v2_scan", "2.5um_heart.v2_scan"),
+    ],
+)
+def test_images_are_named_after_the_input(scan: Path, url: str, name: str, title: str) -> None:
+    spec = convert.plan(scan, scan.with_name("o"), voxel_size=1).spec
+    assert name_of(url) == name
+    assert title_of(replace(spec, source=replace(spec.source, url=url))) == title
 
 
 def test_voxel_sizes_are_taken_given_or_said_to_be_unknown(tmp_path: Path, scan: Path) -> None:

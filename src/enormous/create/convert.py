@@ -302,7 +302,8 @@ def _values(
                 f"{source.url} is {source.dtype}; to store {dtype}, say which grey values become 0 "
                 "and the largest number: --window LO,HI"
             )
-        return source.dtype, None
+        # OME-Zarr's labels are integers; a mask is one of 0 and 1
+        return ("uint8" if label and kind == "b" else source.dtype), None
     if dtype not in WINDOW_DTYPES:
         raise UsageError(f"a window needs --dtype {' or '.join(WINDOW_DTYPES)}")
     return dtype, Window(float(window[0]), float(window[1]), dtype)
@@ -351,7 +352,7 @@ def source_feed(work: Work, region: Region, tally: Tally) -> NDArray[Any]:
         found = finite_range(voxels)
         if found:
             tally.add({"least": found[0], "most": found[1]})
-    return voxels
+    return voxels.astype(spec.target.dtype, copy=False)
 
 
 def mask_slab(work: Work, slab: NDArray[Any], region: Region, tally: Tally) -> None:

@@ -59,15 +59,25 @@ def _attributes(work: Work, spec: Conversion) -> dict[str, Any]:
     return {**attributes, "enormous": _provenance(work, spec, counts)}
 
 
+def name_of(url: str) -> str:
+    """Name of an input without the place where it lies: ``scan.h5:/data`` keeps its dataset."""
+    file, mark, dataset = url.rstrip("/").partition(":/")
+    if dataset.startswith("/"):  # of http://
+        file, mark, dataset = url.rstrip("/"), "", ""
+    return f"{os.path.basename(file)}{mark}{dataset}"
+
+
 def title_of(spec: Conversion) -> str:
     """Name of the image: that of the input, without its suffix or wildcards."""
-    name = os.path.basename(spec.source.url.rstrip("/"))
+    name = name_of(spec.source.url)
     if any(sign in name for sign in "*?["):
         name = os.path.basename(os.path.dirname(spec.source.url))
-    for suffix in (".gz", ".zarr", ".ome", ".zip"):
+    name = name.partition(":/")[0]
+    for suffix in (".gz", ".zip", ".zarr", ".ozx"):
         name = name.removesuffix(suffix)
     stem, _, suffix = name.rpartition(".")
-    return stem if stem and suffix.isalnum() and len(suffix) <= 5 else name or "image"
+    name = stem if stem and suffix.isalnum() and len(suffix) <= 5 else name
+    return name.removesuffix(".ome") or "image"
 
 
 def _channels(
@@ -125,7 +135,7 @@ def _provenance(work: Work, spec: Conversion, counts: dict[str, float]) -> dict[
     """Where the image came from and what was done to its values."""
     source = spec.source
     origin: dict[str, Any] = {
-        "name": os.path.basename(source.url.rstrip("/")),
+        "name": name_of(source.url),
         "kind": source.kind,
         "shape": list(source.shape),
         "axes": source.axes,
