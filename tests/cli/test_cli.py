@@ -24,7 +24,7 @@ import enormous
 from enormous import samples
 from enormous.cli import main
 from enormous.errors import DataError
-from enormous.samples import _stages
+from enormous.samples import blocks
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -222,9 +222,10 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
 
 
 def begun(folder: Path, *arguments: object, name: str = "x.zarr") -> subprocess.Popen[str]:
-    """A long run whose first data are on disk."""
+    """A long run whose first block, of two gigabytes, is on its way to the disk."""
+    size = ("--shape", "2000,1024,1024", "--chunks", 64, "--shards", 1024)
     process = subprocess.Popen(
-        command("sample", "sparse", folder / name, "--shape", "2000,1000,1000", *arguments),
+        command("sample", "sparse", folder / name, *size, *arguments),
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -245,7 +246,7 @@ def begun(folder: Path, *arguments: object, name: str = "x.zarr") -> subprocess.
 def test_an_interruption_stops_at_once_and_leaves_nothing(
     tmp_path: Path, signals: list[str], workers: int
 ) -> None:
-    process = begun(tmp_path / "a", "--chunks", "64", "--workers", workers)
+    process = begun(tmp_path / "a", "--workers", workers)
     for name in signals:
         process.send_signal(getattr(signal, name))
         time.sleep(0.25)
@@ -259,14 +260,50 @@ def test_what_a_killed_run_left_is_named(run: Run, tmp_path: Path) -> None:
     process = begun(tmp_path, "--workers", 1)
     process.kill()
     process.communicate(timeout=60)
-    (left,) = tmp_path.iterdir()
+    left = sorted(tmp_path.iterdir())
     arguments = ("sample", "sparse", tmp_path / "x.zarr", "--size", "tiny")
     code, _, stderr = run(*arguments)
-    assert (code, stderr.count("\n")) == (0, 1)
-    assert stderr.startswith(f"warning: {left} is left of a run that was killed")
-    assert left.exists()  # it may be of one that still goes on
+    assert (code, stderr.count("\n")) == (0, 2)
+    for line, path in zip(stderr.splitlines(), left, strict=True):
+        assert line.startswith(f"warning: {path} is left of another call")
+        assert path.exists()  # it may be of one that still goes on
     assert run(*arguments, "--overwrite", "--quiet") == (0, "", "")
     assert run("sample", "sparse", tmp_path / "zarr", "--size", "tiny")[2] == ""
+
+
+def tree(top: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(top)): p.read_bytes() for p in top.rglob("*") if p.is_file()}
+
+
+def test_a_sample_goes_on_and_is_made_in_shares(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ("--shape", "60,40,50", "--chunks", 10, "--shards", 20, "--codec", "none")
+    whole, resumed, shares = (tmp_path / name for name in ("whole", "resumed", "shares"))
+    assert run("sample", "heart", whole, *options, "--quiet") == (0, "", "")
+    monkeypatch.setattr("enormous.create.stages.BLOCK_BYTES", 20**3 * 2)  # a block for each shard
+    real, calls = blocks.one_block, iter(range(100))
+
+    def fails_later(*arguments: Any, **given: Any) -> Any:
+        if next(calls) == 30:
+            raise DataError("broken")
+        return real(*arguments, **given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "one_block", fails_later)
+        code, _, stderr = run("sample", "heart", resumed, *options, "--workers", 1)
+    assert code == 1
+    assert re.fullmatch(r"error: broken; 4 of 23 blocks are done and kept: .*--resume.*\n", stderr)
+    code, stdout, _ = run("sample", "heart", resumed, *options, "--resume", "--json")
+    assert (code, json.loads(stdout)["resumed_blocks"]) == (0, 4)
+    _, stdout, _ = run("sample", "heart", shares, *options, "--dry-run", "--json")
+    for stage in range(1, len(json.loads(stdout)["stages"]) + 1):
+        for share in ("2/2", "1/2"):
+            call = ("sample", "heart", shares, *options, "--stage", stage, "--share", share)
+            assert run(*call, "--quiet") == (0, "", "")
+    assert not shares.exists()
+    assert run("finish", shares, "--quiet") == (0, "", "")
+    assert tree(resumed) == tree(shares) == tree(whole)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
@@ -411,17 +448,19 @@ def test_progress_is_for_terminals_and_an_error_begins_a_line(
     arguments = ("sample", "sparse", tmp_path / "x", "--size", "tiny", "--chunks", 32)
     code, _, stderr = run(*arguments, "--shards", "none", "--workers", 1)
     assert code == 0
-    assert stderr.endswith("\rgenerate sparse: 8 of 8 blocks\n\rlevel 1: 1 of 1 blocks\n")
-    calls = iter(range(3))
+    assert "generate sparse: levels 0 to 1" in stderr
+    real, calls = blocks.one_block, iter(range(100))
 
-    def fails_later(*_: Any) -> None:
-        if next(calls) == 2:
+    def fails_later(*given: Any, **options: Any) -> Any:
+        if next(calls) == 2:  # the first is that of the preparation
             raise DataError("broken")
+        return real(*given, **options)
 
-    monkeypatch.setattr(_stages, "generate_block", fails_later)
+    monkeypatch.setattr(blocks, "one_block", fails_later)
     code, _, stderr = run(*arguments, "--overwrite", "--shards", "none", "--workers", 1)
     assert code == 1
-    assert stderr.splitlines()[-1] == "error: broken"
+    last = stderr.splitlines()[-1]
+    assert re.sub(r"\x1b\[[?0-9;]*[a-zA-Z]", "", last) == "error: broken"
 
 
 def test_a_generator_that_is_being_compiled_is_waited_for_with_a_word(
@@ -429,11 +468,15 @@ def test_a_generator_that_is_being_compiled_is_waited_for_with_a_word(
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     monkeypatch.setattr("enormous.samples.write._PATIENCE", 0.01)
-    monkeypatch.setattr("enormous.samples.blocks.one_block", lambda *_, **__: time.sleep(1))
-    monkeypatch.setattr(_stages, "generate_block", lambda *_: None)
+
+    def slow(*_: Any, **__: Any) -> int:
+        time.sleep(1)
+        return 0
+
+    monkeypatch.setattr(blocks, "one_block", slow)
     code, _, stderr = run("sample", "sparse", tmp_path / "x", "--size", "tiny")
     assert code == 0
-    assert stderr.startswith("preparing the generator (the first run ever compiles it)...\n\rgen")
+    assert stderr.startswith("preparing the generator (the first run ever compiles it)...\n")
 
 
 def test_version_and_help(run: Run) -> None:

@@ -142,7 +142,6 @@ def _usage(error: Exception) -> str:
 
 def _failed(message: str, code: int) -> int:
     """One line on stderr, after the traceback that was asked for."""
-    _common.Progress.end_line()
     if _common.debug:
         traceback.print_exc()
     typer.echo(f"error: {' '.join(message.split())}", err=True)

@@ -262,33 +262,3 @@ def _warn_of_leftovers(plan: Plan) -> None:
         else:
             what = "is left of another call that did not come to its end, unless that still runs"
         typer.echo(f"warning: {path} {what}; remove it when you do not need it", err=True)
-
-
-class Progress:
-    """One line on stderr that counts blocks: of `sample`, until it runs on the engine."""
-
-    #: Whether a line is begun that an error message must not continue.
-    line_open = False
-
-    @classmethod
-    def where_seen(cls, quiet: bool) -> Progress | None:
-        """None if it was not wanted or stderr is no terminal."""
-        return None if quiet or not sys.stderr.isatty() else cls()
-
-    def __call__(self, title: str, done: int, blocks: int) -> None:
-        """Show that `done` of `blocks` are finished; without blocks, what is being done."""
-        if not blocks:
-            sys.stderr.write(f"{title}...\n")
-            sys.stderr.flush()
-            return
-        Progress.line_open = done < blocks
-        end = "" if Progress.line_open else "\n"
-        sys.stderr.write(f"\r{title}: {done:,} of {blocks:,} blocks{end}")
-        sys.stderr.flush()
-
-    @classmethod
-    def end_line(cls) -> None:
-        """Go to a new line if one is begun."""
-        if cls.line_open:
-            sys.stderr.write("\n")
-            cls.line_open = False

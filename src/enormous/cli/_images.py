@@ -1,6 +1,6 @@
 """What the commands that write images share: options of the pyramid, and what they print.
 
-Called by the modules of ``convert`` and ``pyramid``.
+Called by the modules of ``sample``, ``convert`` and ``pyramid``.
 """
 
 from __future__ import annotations

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+import sys
+from typing import Annotated
 
 import typer
 
-from enormous._text import bytes_text, count_text, shape_text
+from enormous.cli import _images
 from enormous.cli._common import (
     Debug,
     DryRun,
     Json,
     Overwrite,
-    Progress,
     Quiet,
+    Resume,
+    Scheduler,
+    Share,
+    Stage,
     Workers,
-    print_json,
-    print_table,
+    execute,
     sizes,
 )
 from enormous.errors import UsageError
-
-if TYPE_CHECKING:
-    from enormous.samples import Plan, Written
 
 
 def sample(
@@ -39,20 +39,10 @@ def sample(
     zarr_format: Annotated[
         int, typer.Option(metavar="2|3", help="3 is OME-Zarr 0.5, 2 is 0.4.")
     ] = 3,
-    chunks: Annotated[
-        str | None, typer.Option(metavar="N|Z,Y,X", help="Size of a chunk, in voxels.")
-    ] = None,
-    shards: Annotated[
-        str | None,
-        typer.Option(metavar="N|Z,Y,X|none", help="Size of a shard, in voxels; none: no shards."),
-    ] = None,
-    codec: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="name[:level][:shuffle], as blosc-zstd:3:shuffle."),
-    ] = None,
-    levels: Annotated[
-        int | None, typer.Option(metavar="N", help="Levels of the pyramid, level 0 included.")
-    ] = None,
+    chunks: _images.Chunks = None,
+    shards: _images.Shards = None,
+    codec: _images.CodecName = None,
+    levels: _images.Levels = None,
     channels: Annotated[
         int | None, typer.Option(metavar="N", help="heart only: an axis c of 1 or 2 channels.")
     ] = None,
@@ -63,8 +53,12 @@ def sample(
     source: Annotated[
         str, typer.Option(metavar="twin|real", help="Generated, or the published one (download).")
     ] = "twin",
+    scheduler: Scheduler = "threads",
     workers: Workers = None,
     dry_run: DryRun = False,
+    resume: Resume = False,
+    stage: Stage = None,
+    share: Share = None,
     overwrite: Overwrite = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -77,7 +71,7 @@ def sample(
     if size is not None and shape is not None:
         raise UsageError("--size and --shape exclude each other; give one of them")
     from enormous import samples
-    from enormous.samples.write import leftovers
+    from enormous.samples.write import prepare
 
     # a published scan has one size only
     default = "full" if source == "real" else "small"
@@ -88,7 +82,7 @@ def sample(
         shape=_shape(shape),
         zarr_format=zarr_format,
         chunks=sizes(chunks, "--chunks"),
-        shards="none" if shards == "none" else sizes(shards, "--shards", "512, Z,Y,X or none"),
+        shards=_images.shards_of(shards),
         codec=codec,
         levels=levels,
         seed=seed,
@@ -99,66 +93,24 @@ def sample(
         source=source,
     )
     if dry_run:
-        _print_plan(plan, json, quiet)
+        _images.print_image_plan(plan, scheduler, workers, json, quiet)
         return
-    if not quiet:
-        for path in leftovers(plan):
-            typer.echo(
-                f"warning: {path} is left of a run that was killed, unless that still runs; "
-                "remove it",
-                err=True,
-            )
-    written = samples.execute(plan, Progress.where_seen(quiet))
-    if json:
-        print_json(_written(written))
-    elif not quiet:
-        typer.echo(_summary(written))
+    if not quiet and sys.stderr.isatty():
+        prepare(plan)
+    done = execute(
+        plan,
+        scheduler=scheduler,
+        workers=workers,
+        resume=resume,
+        stage=stage,
+        share=share,
+        json=json,
+        quiet=quiet,
+    )
+    if done is not None:
+        _images.print_made(done, json, quiet)
 
 
 def _shape(text: str | None) -> tuple[int, ...] | None:
     given = sizes(text, "--shape", "Z,Y,X, such as 512,400,400")
     return (given,) if isinstance(given, int) else given
-
-
-def _print_plan(plan: Plan, json: bool, quiet: bool) -> None:
-    if json:
-        print_json({**plan.as_dict(), "dry_run": True})
-    elif not quiet:
-        typer.echo(f"{plan.out}: {plan.name} ({plan.source}), {plan.codec}; nothing is written")
-        rows = [
-            (
-                level.path,
-                shape_text(level.grid.shape),
-                shape_text(level.grid.chunks),
-                shape_text(level.grid.shards) if level.grid.shards else "none",
-                f"{level.grid.n_objects:,}",
-                bytes_text(level.grid.nbytes),
-            )
-            for level in plan.levels
-        ]
-        print_table(("level", "shape", "chunk", "shard", "objects", "bytes"), rows)
-        typer.echo(f"reads        {bytes_text(plan.read_bytes)} (decoded)")
-        typer.echo(f"writes       {bytes_text(plan.write_bytes)} (before compression)")
-        typer.echo(f"objects      up to {plan.objects:,}, metadata included")
-        typer.echo(f"peak memory  {bytes_text(plan.peak_bytes)} with {plan.workers} workers")
-
-
-def _written(written: Written) -> dict[str, Any]:
-    facts = written.plan.as_dict()
-    for level, size, count in zip(
-        facts["levels"], written.stored_bytes, written.objects, strict=True
-    ):
-        level["stored_bytes"], level["stored_objects"] = size, count
-    return {**facts, "seconds": round(written.seconds, 3), "dry_run": False}
-
-
-def _summary(written: Written) -> str:
-    plan = written.plan
-    stored = sum(written.stored_bytes)
-    return (
-        f"{plan.out}: {plan.name} ({plan.source}), {shape_text(plan.levels[0].grid.shape)} "
-        f"{plan.dtype}, {count_text(len(plan.levels), 'level')}, {bytes_text(stored)} in "
-        f"{count_text(sum(written.objects), 'object')} "
-        f"(ratio {plan.write_bytes / max(1, stored):.2f}), "
-        f"{written.seconds:.1f} s"
-    )

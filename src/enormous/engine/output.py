@@ -11,9 +11,7 @@ import json
 import os
 import re
 import shutil
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -122,45 +120,6 @@ def _files(folder: Path) -> Iterator[str]:
     for parent, folders, names in os.walk(folder):
         links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
         yield from (os.path.join(parent, name) for name in [*names, *links])
-
-
-@contextmanager
-def new_folder(out: Path, *, overwrite: bool, needs: int) -> Iterator[Path]:
-    """Give a temporary sibling of `out` to write into; rename it to `out` at the end.
-
-    Parameters
-    ----------
-    out : Path
-        Missing parent folders are made.
-    overwrite : bool
-        Replace the image that is there, after all has been written.
-    needs : int
-        Bytes to be written at most, for the message when the disk is full.
-
-    Raises
-    ------
-    DataError
-        If the disk is full or refuses to be written.
-    UsageError
-        If something that may not be replaced has appeared at `out` meanwhile.
-    """
-    made = make_parents(out.parent)
-    temporary = out.parent / f".{out.name}.partial-{uuid.uuid4().hex[:8]}"
-    try:
-        temporary.mkdir()
-        yield temporary
-        swap(temporary, out, overwrite)
-    except BaseException as error:
-        free = free_bytes(out.parent)  # before the half-written data is gone
-        shutil.rmtree(temporary, ignore_errors=True)
-        for folder in made:
-            remove_if_empty(folder)
-        told = explain(error, out, needs, free)
-        if temporary.exists():
-            told = DataError(f"{temporary} could not be removed, remove it by hand ({told})")
-        if told is error:
-            raise
-        raise told from error
 
 
 def make_parents(folder: Path) -> list[Path]:

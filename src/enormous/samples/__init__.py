@@ -14,17 +14,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from enormous.samples.blocks import generate, mask, truth
     from enormous.samples.catalogue import NAMES, SIZES, Sample, describe, shape_of, voxel_size
-    from enormous.samples.planning import Plan, plan
-    from enormous.samples.write import Written, execute, run
+    from enormous.samples.planning import plan, run
 
 __all__ = [
     "NAMES",
     "SIZES",
-    "Plan",
     "Sample",
-    "Written",
     "describe",
-    "execute",
     "generate",
     "mask",
     "plan",
@@ -37,8 +33,7 @@ __all__ = [
 _HOME = {
     "blocks": ("generate", "mask", "truth"),
     "catalogue": ("NAMES", "SIZES", "Sample", "describe", "shape_of", "voxel_size"),
-    "planning": ("Plan", "plan"),
-    "write": ("Written", "execute", "run"),
+    "planning": ("plan", "run"),
 }
 
 

@@ -1,213 +1,41 @@
-"""Plan how a sample is written: every level, object and byte, before anything is.
+"""Plan a sample, to the last object, and run it.
 
-Called by ``enormous sample`` and by :func:`enormous.samples.write.run`. Reads
-nothing and looks only at whether OUT is free. Nothing will ever be whole in
-memory: what is needed is workers times one block, and :attr:`Plan.peak_bytes`
-says how much that is.
+Called by ``enormous sample`` and by the lessons. The plan reads nothing and looks only at
+whether OUT is free; :mod:`enormous.samples.write` says what its blocks are made of.
 """
 
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from enormous.codecs import Codec
-from enormous.engine import output as _output
+from enormous.create.convert import output_place
+from enormous.create.report import Converted, report
+from enormous.create.stages import Input, disk_bytes, levels_facts, spool_facts, stages_of
+from enormous.create.target import Target
+from enormous.engine import run as execute
+from enormous.engine.plan import Plan, Stage
 from enormous.engine.pool import workers_or_default
+from enormous.engine.progress import Progress
 from enormous.errors import UsageError
-from enormous.grid import DEFAULT_CODEC, Shape, Tiling
-from enormous.ome.metadata import VERSIONS, Axis, Channel, axes_of
-from enormous.ome.pyramid import Level, Shards, layout, levels_of
-from enormous.samples import _stages
+from enormous.grid import DEFAULT_CODEC, Shape
+from enormous.ome.metadata import VERSIONS, axes_of
+from enormous.ome.pyramid import Shards, layout, levels_of
 from enormous.samples.catalogue import describe, shape_of, voxel_size
-from enormous.stores import check_new, locate
-
-Source = Literal["twin", "real"]
-BlockFunction = Callable[["Plan", _stages.Session, int, int], None]
+from enormous.samples.write import CHANNELS, Recipe, begin, copied, finish, generated, prepare
 
 ITEMSIZE = 2  # all samples are uint16
 
-#: Memory of the process before the first block: interpreter, zarr, numba, compiled kernels
-#: (measured: 250 MB) and the stacks of threads, which a limit on memory counts as well.
-BASE_BYTES = 400_000_000
 #: What a generator needs beside its result, in bytes for each voxel of a piece.
 GENERATOR_BYTES = 16
 
-CHANNELS = (
-    Channel("phase contrast", (5000.0, 52000.0), (0.0, 65535.0), "FFFFFF"),
-    Channel("contrast agent", (0.0, 45000.0), (0.0, 65535.0), "FF4040"),
-)
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One step over many blocks, which may be done in any order; steps follow one another.
-
-    Parameters
-    ----------
-    title : str
-    function : callable
-        ``function(plan, session, level, number)`` makes one block.
-    level : int
-        The level it writes.
-    blocks : Tiling
-        One box for each object of the level; the number of a box is the block's.
-    """
-
-    title: str
-    function: BlockFunction
-    level: int
-    blocks: Tiling
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is going to be written, to the last object; made by :func:`plan`.
-
-    Parameters
-    ----------
-    name, source, seed
-        The sample; its generator ("twin") or the published scan ("real").
-    out : str
-        Absolute path of the image, links followed: a link stays, its target is replaced.
-    axes : tuple of Axis
-    levels : tuple of Level
-        Finest first.
-    codec : Codec
-    method : {"mean", "mode"}
-        How each level is made of the one above.
-    zarr_format : {2, 3}
-    workers : int
-    overwrite : bool
-    """
-
-    name: str
-    source: Source
-    seed: int
-    out: str
-    axes: tuple[Axis, ...]
-    levels: tuple[Level, ...]
-    codec: Codec
-    method: Literal["mean", "mode"]
-    zarr_format: Literal[2, 3]
-    workers: int
-    overwrite: bool
-    dtype: str = "uint16"
-
-    @property
-    def axis_names(self) -> str:
-        """Letters of the axes: ``"zyx"``."""
-        return "".join(axis.name for axis in self.axes)
-
-    @property
-    def stages(self) -> tuple[Stage, ...]:
-        """The steps, in order: level 0, then each level from the stored one above it."""
-        make, title = _stages.generate_block, f"generate {self.name}"
-        if self.source == "real":
-            make, title = _stages.copy_block, f"copy {self.name}"
-        first = Stage(title, make, 0, self.levels[0].grid.by_object)
-        rest = (
-            Stage(f"level {d}", _stages.downsample_block, d, level.grid.by_object)
-            for d, level in enumerate(self.levels[1:], 1)
-        )
-        return (first, *rest)
-
-    @property
-    def write_bytes(self) -> int:
-        """Bytes of all levels, before compression."""
-        return sum(level.grid.nbytes for level in self.levels)
-
-    @property
-    def read_bytes(self) -> int:
-        """Bytes read back (decoded) to make the lower levels, or from the published scan."""
-        again = sum(level.grid.nbytes for level in self.levels[:-1])
-        return again + (self.levels[0].grid.nbytes if self.source == "real" else 0)
-
-    @property
-    def objects(self) -> int:
-        """Files at most: a shard or chunk of nothing but the fill value is not stored."""
-        return sum(level.grid.n_objects for level in self.levels) + self.metadata_objects
-
-    @property
-    def metadata_objects(self) -> int:
-        """Files that describe the arrays and the group: two for each in Zarr v2."""
-        return (len(self.levels) + 1) * (1 if self.zarr_format == 3 else 2)
-
-    @property
-    def disk_bytes(self) -> int:
-        """Bytes on disk if nothing could be compressed; edge chunks are stored whole."""
-        data = sum(
-            level.grid.padded_bytes + level.grid.n_objects * level.grid.index_bytes
-            for level in self.levels
-        )
-        return data + 4096 * self.metadata_objects
-
-    @property
-    def peak_bytes(self) -> int:
-        """Memory needed at most: workers times what one block needs, and the process itself."""
-        return BASE_BYTES + max(
-            min(self.workers, stage.blocks.n) * self._block_bytes(stage) for stage in self.stages
-        )
-
-    def _block_bytes(self, stage: Stage) -> int:
-        """The block, its encoded form (never larger by much), and the pieces it is made of."""
-        level = self.levels[stage.level]
-        block = math.prod(map(min, level.grid.shape, level.grid.by_object.tile)) * ITEMSIZE
-        encoded = math.prod(level.grid.by_object.tile) * ITEMSIZE + level.grid.index_bytes
-        piece = math.prod(level.grid.chunks)
-        if stage.level == 0 and self.source == "twin":
-            scratch = piece * (ITEMSIZE + GENERATOR_BYTES)
-        else:  # the window of the level above, as stored and decoded, and chunks on the way
-            scratch = piece * ITEMSIZE * (3 + 2 * math.prod(level.factors))
-        return block + encoded + scratch * self.side_by_side(stage)
-
-    def side_by_side(self, stage: Stage) -> int:
-        """Pieces of one block made at a time: more than one where blocks are too few."""
-        grid = self.levels[stage.level].grid
-        pieces = math.prod(map(_pieces, grid.shape, grid.by_object.tile, grid.chunks))
-        return max(1, min(self.workers // stage.blocks.n, pieces))
-
-    def as_dict(self) -> dict[str, Any]:
-        """What ``--dry-run`` tells, as JSON values."""
-        return {
-            "sample": self.name,
-            "source": self.source,
-            "seed": self.seed,
-            "out": self.out,
-            "ome_zarr": VERSIONS[self.zarr_format],
-            "codec": str(self.codec),
-            "method": self.method,
-            "axes": self.axis_names,
-            "levels": [_level_dict(level) for level in self.levels],
-            "reads": {"bytes": self.read_bytes},
-            "writes": {"bytes": self.write_bytes, "disk_bytes_at_most": self.disk_bytes},
-            "objects": self.objects,
-            "workers": self.workers,
-            "peak_memory_bytes": self.peak_bytes,
-        }
-
-
-def _pieces(size: int, block: int, chunk: int) -> int:
-    """Chunks of a block along one axis, where the array has that size."""
-    return math.ceil(min(size, block) / chunk)
-
-
-def _level_dict(level: Level) -> dict[str, Any]:
-    grid = level.grid
-    return {
-        "path": level.path,
-        "shape": list(grid.shape),
-        "chunks": list(grid.chunks),
-        "shards": list(grid.shards) if grid.shards else None,
-        "voxel_size": list(level.scale),
-        "translation": list(level.translation),
-        "objects": grid.n_objects,
-        "bytes": grid.nbytes,
-    }
+#: No codec makes a sample smaller than its bytes divided by this (published: 1.9 and 54).
+#: Sparse has no such border: nearly all of its chunks are empty, and those are not stored.
+_CERTAIN_RATIO = {"heart": 4, "dense": 300}
 
 
 def plan(
@@ -251,7 +79,7 @@ def plan(
     channels, timepoints : int, optional
         Of the heart: adds an axis ``c`` (1 or 2) and an axis ``t``.
     workers : int, optional
-        Threads; by default one for each core.
+        Threads to plan for; by default one for each core.
     overwrite : bool
         Replace OUT if it is an OME-Zarr image and holds nothing else, once the new one
         is complete. An array, or a group of arrays, is refused.
@@ -282,22 +110,110 @@ def plan(
         full, ITEMSIZE, spacing, chunks=chunks, shards="none" if zarr_format == 2 else shards
     )
     made = levels_of(grid, spacing, levels=levels, keep_shards=shards is not None)
-    chosen = codec if isinstance(codec, Codec) else Codec.parse(codec or DEFAULT_CODEC)
-    location = _check_out(out, overwrite)
-    return Plan(
-        name=name,
-        source="real" if source == "real" else "twin",
-        seed=seed,
-        out=location,
-        axes=axes_of(letters),
+    target = Target(
         levels=made,
-        codec=chosen,
+        dtype=sample.dtype,
+        codec=codec if isinstance(codec, Codec) else Codec.parse(codec or DEFAULT_CODEC),
         method="mean" if sample.kind == "image" else "mode",
         zarr_format=2 if zarr_format == 2 else 3,
-        workers=workers_or_default(workers),
-        overwrite=overwrite,
-        dtype=sample.dtype,
+        dimension_names=tuple(letters) if zarr_format == 3 else None,
+        key_encoding="default" if zarr_format == 3 else "v2",
     )
+    spec = Recipe(name, "real" if source == "real" else "twin", int(seed), axes_of(letters), target)
+    return _plan(spec, output_place(out, overwrite), overwrite, workers_or_default(workers))
+
+
+def run(
+    name: str,
+    out: str | Path,
+    *,
+    scheduler: Any = "threads",
+    workers: int | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+    **arguments: Any,
+) -> Converted:
+    """Write a sample to disk as an OME-Zarr image; plan and execute at once.
+
+    Parameters
+    ----------
+    name, out, **arguments
+        As for :func:`plan`.
+    scheduler, workers, resume, progress
+        As for :func:`enormous.run`.
+
+    Returns
+    -------
+    Converted
+
+    Raises
+    ------
+    UsageError, DataError
+        As those do.
+    """
+    made = plan(name, out, workers=workers, **arguments)
+    if progress is not None:
+        prepare(made)
+    done = execute(made, scheduler=scheduler, workers=workers, resume=resume, progress=progress)
+    return report(done.plan, done.seconds)
+
+
+def _plan(spec: Recipe, place: str, overwrite: bool, workers: int) -> Plan:
+    target = spec.target
+    stages = _stages(spec, workers)
+    at_most = disk_bytes(target, stages, range(len(target.levels)))
+    return Plan(
+        operation="sample",
+        out=place,
+        spec=spec,
+        stages=stages,
+        begin=begin,
+        finish=finish,
+        overwrite=overwrite,
+        disk_bytes=at_most,
+        certain_bytes=_certain_bytes(spec, at_most),
+        codec=str(target.codec),
+        facts=(
+            ("sample", spec.name),
+            ("source", spec.source),
+            ("seed", spec.seed),
+            ("axes", spec.letters),
+            ("dtype", target.dtype),
+            ("ome_zarr", VERSIONS[target.zarr_format]),
+            ("codec", str(target.codec)),
+            ("method", target.method),
+            ("levels", list(levels_facts(target))),
+            *spool_facts(target, stages),
+            ("warnings", []),
+        ),
+    )
+
+
+def _stages(spec: Recipe, workers: int) -> tuple[Stage, ...]:
+    twin = spec.source == "twin"
+    feed = Input(
+        feed=generated if twin else copied,
+        natural=spec.target.levels[0].grid.chunks,
+        itemsize=ITEMSIZE,
+        title=f"{'generate' if twin else 'copy'} {spec.name}",
+    )
+    first, *rest = stages_of(spec.target, feed, workers)
+    if twin:  # reads nothing, and has more in memory than what is read
+        piece = zip(first.detail.piece, first.blocks.shape, strict=True)
+        needs = math.prod(min(p, n) for p, n in piece) * (ITEMSIZE + GENERATOR_BYTES)
+        first = replace(first, reads=0, piece_bytes=max(first.piece_bytes, needs))
+    return (first, *rest)
+
+
+def _certain_bytes(spec: Recipe, at_most: int) -> int:
+    """Bytes below which the output cannot be."""
+    ratio = _CERTAIN_RATIO.get(spec.name)
+    if ratio is None:
+        return 0
+    grids = [level.grid for level in spec.target.levels]
+    if spec.target.codec.name == "none":
+        return sum(grid.padded_bytes for grid in grids)
+    return sum(grid.nbytes for grid in grids) // ratio
 
 
 def _shape(name: str, size: str, shape: Sequence[int] | None, source: str) -> Shape:
@@ -329,17 +245,3 @@ def _all_axes(
             raise UsageError(f"{count} will not do; give {what}")
         letters, full = letter + letters, (count, *full)
     return letters, full
-
-
-def _check_out(out: str | Path, overwrite: bool) -> str:
-    """Path of the output with all links followed: what is checked is what is written to."""
-    location = locate(out)
-    if location.kind == "file":
-        location = locate(os.path.realpath(location.base))
-    check_new(location, overwrite)
-    if location.kind != "file":
-        raise UsageError(
-            f"{location.url}: samples are written to folders; copy or zip it afterwards"
-        )
-    _output.check_replaceable(Path(location.base))
-    return location.base
