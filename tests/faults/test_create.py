@@ -118,6 +118,32 @@ def test_headers_are_checked_before_anything_is_written(tmp_path: Path, stack: P
     assert os.listdir(tmp_path) == ["slices"]
 
 
+_FEW_FILES = """
+import resource, sys
+from enormous.cli import main
+hard = int(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+main(["convert", sys.argv[1], sys.argv[1] + ".zarr", "--voxel-size", "1", "--chunks", "2",
+      "--shards", "4", "--levels", "2", "--workers", "2"])
+"""
+
+
+def test_wide_slices_need_more_open_files_than_shells_allow(tmp_path: Path) -> None:
+    voxels = np.random.default_rng(0).integers(0, 99, (4, 70, 70), np.uint8)
+    np.save(tmp_path / "a.npy", voxels)
+    call = [sys.executable, "-c", _FEW_FILES, str(tmp_path / "a.npy")]
+    refused = subprocess.run([*call, "300"], capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert "ulimit -Hn" in refused.stderr
+    assert os.listdir(tmp_path) == ["a.npy"]
+    done = subprocess.run([*call, "4096"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    import zarr
+
+    stored = zarr.open_array(str(tmp_path / "a.npy.zarr/0"), mode="r")
+    np.testing.assert_array_equal(stored, voxels)
+
+
 class PowerCut(Exception):
     """What a test raises where a machine could stop."""
 

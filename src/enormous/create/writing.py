@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enormous.bands import Band, Piece
+from enormous.create.files import allow_files
 from enormous.create.pieces import Region, cut
 from enormous.create.tally import Tally
 from enormous.create.target import Target, stored_level
@@ -134,17 +135,14 @@ def pack_block(work: Work, number: int) -> None:
     detail: PackWork = work.stage.detail
     level = detail.target.levels[detail.level]
     index = level.grid.by_object.index(number)
-    with ExitStack() as stack:
-        pieces = [
-            (
-                piece.origin,
-                stack.enter_context(
-                    ShardReader(_scratch(work.folder, detail.level, piece), piece.counts)
-                ),
-            )
-            for piece in detail.band.pack_sources(detail.level, index)
-        ]
-        pack(detail.target.key(work.folder, detail.level, index), _counts(level.grid), pieces)
+
+    def pieces() -> Iterator[tuple[Shape, ShardReader]]:
+        for piece in detail.band.pack_sources(detail.level, index):
+            path = _scratch(work.folder, detail.level, piece)
+            with ShardReader(path, piece.counts) as reader:  # one file open at a time
+                yield piece.origin, reader
+
+    pack(detail.target.key(work.folder, detail.level, index), _counts(level.grid), pieces())
 
 
 def stored_feed(work: Work, region: Region, tally: Tally) -> NDArray[Any]:
@@ -218,6 +216,7 @@ class _Layer:
 
 def _layers(work: Work, detail: BandWork, number: int, stack: ExitStack) -> list[_Layer]:
     target, band = detail.target, detail.band
+    work.kept("files", lambda: allow_files(_open_files(work, detail)))
     layers = []
     for at in range(band.first, band.last + 1):
         sink = None
@@ -232,6 +231,18 @@ def _layers(work: Work, detail: BandWork, number: int, stack: ExitStack) -> list
     for layer, buffer in zip(layers, buffers, strict=True):
         layer.buffer = buffer
     return layers
+
+
+def _open_files(work: Work, detail: BandWork) -> int:
+    """Files that are open at a time: the shards that planes of the blocks in the making cross."""
+    assert work.stage is not None
+    tile, count = work.stage.blocks.tile, 0
+    for grid, scale in zip(detail.band.grids, detail.band.scales, strict=True):
+        if grid.shards is not None:
+            sides = zip(grid.shape, tile, scale, grid.shards, strict=True)
+            crossed = [-(-min(n, -(-t // f)) // s) for n, t, f, s in sides]
+            count += math.prod(crossed) // crossed[slab_axis(len(crossed))]
+    return count * work.stage.lanes(work.workers)
 
 
 def _held_shape(layer: _Layer, planes: int) -> Shape:
