@@ -7,6 +7,7 @@ import sys
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -348,7 +349,7 @@ def test_kernels_close_over_their_sources():
 
 
 def test_noises_are_centred_and_continuous():
-    @_field.kernel
+    @numba.njit  # not cached: the cache remembers under which name this file was imported
     def sample(key, n, step):
         out = np.empty((n, 5))
         for i in range(n):
