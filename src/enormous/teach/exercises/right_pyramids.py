@@ -87,9 +87,15 @@ def mended_labels(mend: Any) -> str:
         given = [level.copy() for level in right]
         for level, where in zip(given[1:], inside, strict=True):
             level[where] = 7
-        if mend(given, box) is ...:
-            raise NotAnswered
+        returned: Any = None
+        unreturned = False
+        try:
+            returned = mend(given, box)
+        except NotAnswered:
+            unreturned = True  # but it may have done its work
         if all((level[w] == 7).all() for level, w in zip(given[1:], inside, strict=True)):
+            if unreturned:
+                raise NotAnswered
             return "Nothing changed: write into the arrays of `levels` themselves."
         for d, (level, expected) in enumerate(zip(given, right, strict=True)):
             if level.shape != expected.shape or not np.array_equal(level, expected):
@@ -101,15 +107,18 @@ def mended_labels(mend: Any) -> str:
                 if level.shape == expected.shape and (level[outside] != 999).any():
                     return f"It wrote where the change cannot have reached {case}."
                 return f"Not all that was touched is right {case}."
+        if unreturned or len(returned) != len(given):
+            return "The arrays are right. Now return `levels`, too."
     return ""
 
 
 @exercise(
     "right-pyramids-4",
-    hint="Which levels does each way read? Subtract, and keep three digits.",
+    hint="Which levels does each way read? Nothing is made from the last one. Subtract.",
+    rtol=2e-4,  # level 4 forgotten is 2 in a thousand off, level 5 counted 2.4 in ten thousand
 )
 def saved_by_bands() -> float:
-    size = [2048**3 * 2 / 8**d for d in range(7)]
-    by_level = sum(size[:6])
-    in_bands = size[0] + size[2] + size[5]
-    return float(by_level - in_bands) / 1e9
+    size = [2048**3 * 2 / 8**d for d in range(6)]
+    by_level = sum(size[:5])
+    in_bands = size[0] + size[2]
+    return float(by_level - in_bands) / 1e6
