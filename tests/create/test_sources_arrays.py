@@ -122,6 +122,15 @@ def test_npy_and_raw_in_any_order_of_axes(
         file.unlink()
 
 
+@pytest.mark.parametrize("shape", [(1, 4, 5), (1, 1, 1, 4, 5)])
+def test_an_array_of_one_slice_is_a_stack(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    np.save(tmp_path / "a.npy", voxels(shape))
+    zarr.create_array(tmp_path / "a.zarr", data=voxels(shape))
+    for name in ("a.npy", "a.zarr"):
+        source = open_source(tmp_path / name)
+        assert (source.axes, source.shape) == ("zyx", (1, 4, 5))
+
+
 def test_npy_and_raw_that_do_not_fit(tmp_path: Path) -> None:
     path = tmp_path / "a.npy"
     np.save(path, voxels((2, 3, 4, 5)))

@@ -204,3 +204,42 @@ def test_folders_without_slices_say_what_they_hold(tmp_path: Path) -> None:
         open_source(tmp_path)
     with pytest.raises(EnormousError):
         open_source("https://127.0.0.1:9/scan.tif")
+
+
+def one_slice(folder: Path, suffix: str, data: NDArray[Any]) -> Path:
+    folder.mkdir()
+    path = folder / f"s1{suffix}"
+    if suffix == ".png":
+        png(path, data)
+    elif suffix == ".jp2":
+        path.write_bytes(imagecodecs.jpeg2k_encode(data, level=0))
+    else:
+        packed = "zlib" if suffix == ".tiff" else None
+        tifffile.imwrite(path, data, compression=packed, resolution=(2e4, 1e4), resolutionunit=3)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".tiff", ".png", ".jp2"])
+def test_a_stack_of_one_slice_is_a_stack(tmp_path: Path, suffix: str) -> None:
+    data = image((40, 50), "u2")
+    path = one_slice(tmp_path / "scan", suffix, data)
+    for stack in (path.parent, str(path.with_stem("*")), [path]):
+        source = open_source(stack)
+        assert (source.axes, source.shape, len(source.natural)) == ("zyx", (1, 40, 50), 3)
+        np.testing.assert_array_equal(
+            open_reader(source).read(np.s_[0:1, 3:20, 0:50]), data[None, 3:20]
+        )
+        # a plane of unknown depth is as deep as it is high
+        assert source.voxel_size == ((1.0, 1.0, 0.5) if suffix.startswith(".tif") else None)
+        assert open_source(stack, axes="yx").axes == "yx"
+    assert (open_source(path).axes, open_source(path).shape) == ("yx", (40, 50))
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".png"])
+def test_one_colour_slice_has_its_depth_once(tmp_path: Path, suffix: str) -> None:
+    data = image((40, 50, 3), "u1")
+    path = one_slice(tmp_path / "scan", suffix, data)
+    source = open_source(path.parent)
+    assert (source.axes, source.shape) == ("czyx", (3, 1, 40, 50))
+    read = open_reader(source).read(np.s_[1:3, 0:1, 0:40, 0:50])
+    np.testing.assert_array_equal(read, np.moveaxis(data, -1, 0)[1:, None])

@@ -153,7 +153,7 @@ def _open_list(paths: list[str], axes: str | None) -> Source:
     from enormous.create.sources.slices import open_slices
 
     if len(paths) == 1:
-        return _open_file(paths[0], None, axes)
+        return _open_only(paths[0], paths[0], axes)
     folder = os.path.commonpath([os.path.dirname(path) for path in paths])
     return open_slices(paths, folder, ordered=True, axes=axes)
 
@@ -165,7 +165,7 @@ def _open_glob(pattern: str, axes: str | None) -> Source:
     if not paths:
         raise UsageError(f"{pattern} matches no file: check the path, and quote the pattern")
     if len(paths) == 1:
-        return _open_file(paths[0], None, axes)
+        return _open_only(paths[0], pattern, axes)
     return open_slices(paths, pattern, axes=axes)
 
 
@@ -174,8 +174,22 @@ def _open_folder(path: str, axes: str | None) -> Source:
 
     paths = find_slices(path)
     if len(paths) == 1:
-        return _open_file(paths[0], None, axes)
+        return _open_only(paths[0], path, axes)
     return open_slices(paths, path, axes=axes)
+
+
+def _open_only(path: str, where: str, axes: str | None) -> Source:
+    """The only file of a folder, glob or list: a stack in itself, or a stack of one slice."""
+    what = _formats.suffix(path)
+    if what in _formats.TIFF:
+        from enormous.create.sources.tiff import open_tiff
+
+        return open_tiff(path, axes=axes, stack=True)
+    if what in (*_formats.PNG, *_formats.JPEG2000):
+        from enormous.create.sources.slices import open_slices
+
+        return open_slices([path], where, ordered=True, axes=axes, stack=axes is None)
+    return _open_file(path, None, axes)
 
 
 def _open_file(path: str, dataset: str | None, axes: str | None) -> Source:

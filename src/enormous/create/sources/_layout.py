@@ -35,15 +35,20 @@ class Layout:
     stored : str
         A letter of ``tczyx`` for each stored axis, or ``-`` where it is left out.
     stored_shape : tuple of int
+    deep : bool
+        There is a `z`, of one voxel if none is stored.
     """
 
     stored: str
     stored_shape: Shape
+    deep: bool = False
 
     @property
     def axes(self) -> str:
         """As a source presents them: ``z`` is there wherever ``t`` or ``c`` is."""
-        letters = set(self.stored) | ({"z"} if set(self.stored) & {"t", "c"} else set())
+        letters = set(self.stored) | (
+            {"z"} if self.deep or set(self.stored) & {"t", "c"} else set()
+        )
         return "".join(letter for letter in ORDER if letter in letters)
 
     @property
@@ -100,6 +105,7 @@ def layout(
     axes: str | None = None,
     *,
     keep: bool = False,
+    deep: bool = False,
 ) -> Layout:
     """Make sense of a format's axes.
 
@@ -115,7 +121,10 @@ def layout(
     axes : str, optional
         What the person says instead.
     keep : bool
-        Keep axes of one voxel that are named; else only y and x may have one.
+        Keep axes of one voxel that are named; else only z, y and x may have one: a stack of
+        one slice is a stack.
+    deep : bool
+        Add a `z` of one voxel where there is none, and `axes` do not say otherwise.
 
     Raises
     ------
@@ -131,7 +140,7 @@ def layout(
         return Layout(_asked(axes, shape, where), shape)
     letters = stored.lower() or _by_number(shape, where)
     letters = "".join(
-        DROPPED if n == 1 and x not in (ORDER if keep else "yx") else x
+        DROPPED if n == 1 and x not in (ORDER if keep else "zyx") else x
         for x, n in zip(letters, shape, strict=True)
     )
     unknown = [x for x in letters if x not in ORDER + DROPPED]
@@ -143,7 +152,7 @@ def layout(
             f"{where} is {shape_text(shape)} with axes {stored.upper()}: say what they are with "
             f"axes (--axes), a letter of t, c, z, y, x for each"
         )
-    return Layout(letters, shape)
+    return Layout(letters, shape, deep)
 
 
 def _fit(letters: str) -> bool:

@@ -99,7 +99,12 @@ def find_slices(folder: str) -> tuple[str, ...]:
 
 
 def open_slices(
-    paths: Sequence[str], url: str, *, ordered: bool = False, axes: str | None = None
+    paths: Sequence[str],
+    url: str,
+    *,
+    ordered: bool = False,
+    axes: str | None = None,
+    stack: bool = False,
 ) -> Source:
     """Describe a stack of slices.
 
@@ -112,6 +117,8 @@ def open_slices(
         Take the order as it is, and do not look for missing numbers.
     axes : str, optional
         ``tyx`` or ``cyx`` where slices are points of time or channels, not planes.
+    stack : bool
+        One file is a stack of one slice, no image of two axes.
 
     Raises
     ------
@@ -129,7 +136,7 @@ def open_slices(
     first = headers[0]
     _check_alike(headers)
     shape, stored = first.shape, first.letters.replace("s", "c")
-    if len(paths) > 1 or (axes is not None and len(axes) == len(shape) + 1):
+    if len(paths) > 1 or stack or (axes is not None and len(axes) == len(shape) + 1):
         shape, stored = (len(paths), *shape), "z" + stored
     found = layout(stored, shape, url, axes)
     said = FAMILIES[family].says(first.stamp.path)

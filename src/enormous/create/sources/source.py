@@ -30,8 +30,9 @@ class Source:
     dtype : str
         As numpy names it, native byte order: ``uint16``.
     axes : str
-        ``yx``, or ``zyx`` with ``c``, or ``t`` and ``c``, before it. A time point or a channel
-        without depth gets a `z` of one voxel.
+        ``yx``, or ``zyx`` with ``c``, or ``t`` and ``c``, before it. ``yx`` is what a file of two
+        axes has; a folder, glob or list of one slice, a time point and a channel have a `z` of
+        one voxel.
     natural : tuple of int
         What is read at once, in voxels: a slice, a chunk.
     detail : object

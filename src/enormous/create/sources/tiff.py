@@ -50,7 +50,7 @@ class TiffDetail:
         return TiffReader(source, self, workers)
 
 
-def open_tiff(path: str, *, axes: str | None = None) -> Source:
+def open_tiff(path: str, *, axes: str | None = None, stack: bool = False) -> Source:
     """Describe the first series of a TIFF file at full resolution.
 
     Parameters
@@ -59,6 +59,8 @@ def open_tiff(path: str, *, axes: str | None = None) -> Source:
     axes : str, optional
         A letter for each axis (of more than one voxel) in the order of the file, where it names
         them wrongly.
+    stack : bool
+        One plane is a stack of one slice, no image of two axes.
 
     Raises
     ------
@@ -71,7 +73,7 @@ def open_tiff(path: str, *, axes: str | None = None) -> Source:
     known = stamp(path)
     try:
         with _tiffpages.strict(path), module.TiffFile(path) as tif:
-            return _describe(tif, known, axes)
+            return _describe(tif, known, axes, stack)
     except EnormousError:
         raise
     except Exception as error:  # damaged tags fail in as many ways as there are tags
@@ -81,7 +83,7 @@ def open_tiff(path: str, *, axes: str | None = None) -> Source:
         raise DataError(f"{path} is not a TIFF file that can be read: {reason}") from error
 
 
-def _describe(tif: tifffile.TiffFile, known: Stamp, axes: str | None) -> Source:
+def _describe(tif: tifffile.TiffFile, known: Stamp, axes: str | None, stack: bool) -> Source:
     path = known.path
     if not tif.series:
         raise DataError(f"{path} holds no image")
@@ -98,7 +100,7 @@ def _describe(tif: tifffile.TiffFile, known: Stamp, axes: str | None) -> Source:
             f"{path} holds colour pictures in several channels ({series.axes}): say what its axes "
             "are with axes (--axes), or split them into single channels first"
         )
-    found = layout(stored.replace("s", "c"), series.shape, path, axes)
+    found = layout(stored.replace("s", "c"), series.shape, path, axes, deep=stack)
     files = _check_pages(series, known)
     _check_uniform(tif, known.path)
     said = tiff_says(tif, series.name)
