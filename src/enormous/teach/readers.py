@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from enormous.errors import DataError
-from enormous.teach.figures import ASKED, FAINT, FETCHED, LINE
+from enormous.teach.figures import ASKED, LINE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,6 +39,8 @@ VERDICTS = {
 }
 #: Those that are wrong, and raise no error.
 SILENT = ("other axes", "other order", "slices lost", "other values")
+#: Fields of the picture that are not dark: each a step darker in print, too.
+SHADES = {"right": "white", "one axis more": "#fed7aa", "refused": "#a3adba"}
 
 
 class Sample(NamedTuple):
@@ -283,12 +285,12 @@ def draw(
     """
     from matplotlib.patches import Rectangle
 
-    faces = dict.fromkeys(SILENT, ASKED) | {"right": "white", "refused": FAINT}
+    faces = dict.fromkeys(SILENT, ASKED) | SHADES
     for i, row in enumerate(rows):
         for j, column in enumerate(columns):
             verdict = outcomes[row, column].verdict
-            face = faces.get(verdict, FETCHED)
-            ax.add_patch(Rectangle((j, i), 1, 1, facecolor=face, edgecolor=LINE, linewidth=0.6))
+            edge = {"edgecolor": LINE, "linewidth": 0.6, "clip_on": False}
+            ax.add_patch(Rectangle((j, i), 1, 1, facecolor=faces[verdict], **edge))
             colour = "white" if verdict in SILENT else "black"
             options: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 8.5}
             ax.text(j + 0.5, i + 0.52, VERDICTS[verdict], color=colour, **options)

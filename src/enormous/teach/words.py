@@ -1,6 +1,6 @@
 """A table of words: cells that wrap, and code that looks like code.
 
-Called by the chapters on readers and on stores, whose tables hold what programs say.
+Called by the chapters of Part 2 whose tables hold what programs say.
 The book's other tables hold numbers, and keep each cell on one line.
 """
 

@@ -15,7 +15,7 @@ def files_before_slice_2() -> int:
 
 @exercise(
     "readers-2",
-    hint="Compare the digits as numbers, not letter by letter, and each number of a name in turn.",
+    hint="Compare the digits as numbers and the rest as text, piece by piece from the left.",
     cases=[
         (["slice_10.tif", "slice_2.tif", "slice_1.tif"],),
         (["t2_z10.tif", "t10_z1.tif", "t2_z9.tif", "t1_z100.tif"],),
