@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,38 @@ def forgets_what_is_above(path: str) -> object:
     return zarr.open_group(path, mode="w-")
 
 
+def refuses_below_any_node(path: str) -> object:
+    above = Path(path).parents
+    if any((p / "zarr.json").is_file() or (p / ".zarray").is_file() for p in above):
+        raise FileExistsError
+    return zarr.open_group(path, mode="w-")
+
+
+def looks_for_a_word(path: str) -> object:
+    nodes = [p / "zarr.json" for p in Path(path).parents]
+    v3 = any(node.is_file() and '"array"' in node.read_text() for node in nodes)
+    if v3 or any((p / ".zarray").is_file() for p in Path(path).parents):
+        raise FileExistsError
+    return zarr.open_group(path, mode="w-")
+
+
+def forgets_v2(path: str) -> object:
+    for node in (p / "zarr.json" for p in Path(path).parents):
+        if node.is_file() and json.loads(node.read_text())["node_type"] == "array":
+            raise FileExistsError
+    return zarr.open_group(path, mode="w-")
+
+
+def knows_the_one_name(path: str) -> object:
+    if "new" not in path:
+        raise FileExistsError
+    return zarr.open_group(path, mode="w-")
+
+
+def returns_nothing(path: str) -> None:
+    zarr.open_group(path, mode="w-")
+
+
 @pytest.mark.parametrize(
     ("name", "answer", "hint"),
     [
@@ -92,6 +125,11 @@ def forgets_what_is_above(path: str) -> object:
         ("stores-3", lambda keys, room: len(keys) - len(set(keys)), "for the arguments"),
         ("stores-4", never_refuses, "raised nothing"),
         ("stores-4", forgets_what_is_above, "below an array"),
+        ("stores-4", refuses_below_any_node, "inside a group"),
+        ("stores-4", looks_for_a_word, "consolidated"),
+        ("stores-4", forgets_v2, "zarr v2"),
+        ("stores-4", knows_the_one_name, "inside a group"),
+        ("stores-4", returns_nothing, "return the group"),
     ],
 )
 def test_wrong_answers_hear_why(name, answer, hint, capsys) -> None:

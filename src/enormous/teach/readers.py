@@ -289,7 +289,7 @@ def draw(
     for i, row in enumerate(rows):
         for j, column in enumerate(columns):
             verdict = outcomes[row, column].verdict
-            edge = {"edgecolor": LINE, "linewidth": 0.6, "clip_on": False}
+            edge: dict[str, Any] = {"edgecolor": LINE, "linewidth": 0.6, "clip_on": False}
             ax.add_patch(Rectangle((j, i), 1, 1, facecolor=faces[verdict], **edge))
             colour = "white" if verdict in SILENT else "black"
             options: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 8.5}
