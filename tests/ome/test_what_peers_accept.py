@@ -49,6 +49,13 @@ def wrong_translation(ome: dict[str, Any], datasets: list[Dataset]) -> None:
     datasets[1]["coordinateTransformations"][1]["translation"] = [9, 9, 9]
 
 
+def a_lie(ome: dict[str, Any], datasets: list[Dataset]) -> None:
+    """All lengths 64 times too large: nothing contradicts it."""
+    for dataset in datasets:
+        for step in dataset["coordinateTransformations"]:
+            step[step["type"]] = [64 * v for v in step[step["type"]]]
+
+
 def without_a_level(path: Path) -> None:
     shutil.rmtree(path / "3")
 
@@ -122,3 +129,5 @@ def test_what_the_chapter_says_of_it(package, accepts, image, tmp_path):
         alter(broken)
         assert validate(broken).faults
         assert accepts(broken) == (alter in MISSED), number
+    in_metadata(a_lie)(image_of_lies := shutil.copytree(image, tmp_path / "lies.ome.zarr"))
+    assert accepts(image_of_lies) and not validate(image_of_lies).faults
