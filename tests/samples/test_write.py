@@ -201,8 +201,11 @@ def test_an_image_is_replaced_unless_something_else_is_in_it(
     with pytest.raises(UsageError, match="holds 0/link"):
         make()
     (out / "0" / "link").unlink()
-    samples.run("dense", out / "labels" / "cells", shape=SHAPE, zarr_format=zarr_format)
+    samples.run("dense", tmp_path / "cells", shape=SHAPE, zarr_format=zarr_format)
+    with pytest.raises(UsageError, match=r"inside the image .*/labels/NAME"):
+        samples.plan("dense", out / "cells", shape=SHAPE)
     zarr.create_group(out / "labels", zarr_format=zarr_format, attributes={"labels": ["cells"]})
+    (tmp_path / "cells").rename(out / "labels" / "cells")
     make()  # its labels go with it
     assert not (out / "labels").exists()
     assert os.listdir(tmp_path) == ["image.zarr"]

@@ -48,8 +48,12 @@ def convert(
     method: _images.Method = None,
     factors: _images.Factors = "auto",
     zarr_format: Annotated[
-        int, typer.Option(metavar="2|3", help="3 is OME-Zarr 0.5, 2 is 0.4.")
-    ] = 3,
+        int | None,
+        typer.Option(
+            metavar="2|3",
+            help="3 is OME-Zarr 0.5, 2 is 0.4; by default 3, or that of the image of the labels.",
+        ),
+    ] = None,
     window: Annotated[
         str | None,
         typer.Option(
@@ -73,8 +77,9 @@ def convert(
         bool,
         typer.Option(
             "--label",
-            help="Make a label image, halved by mode. Only this makes one: neither names nor "
-            "dtypes are taken as a hint.",
+            help="Make a label image, halved by mode; with IMAGE/labels/NAME for OUT, one of the "
+            "labels of an image. Only this makes one: neither names nor dtypes are taken as a "
+            "hint.",
         ),
     ] = False,
     dataset: Annotated[

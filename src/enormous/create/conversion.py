@@ -31,6 +31,8 @@ class Conversion:
         What lies outside of it is masked.
     label : bool
         Makes a label image.
+    inside : bool
+        It is one of the labels of the image that its folder lies in.
     sample_every : int
         See :data:`SAMPLE_EVERY`.
     """
@@ -41,4 +43,5 @@ class Conversion:
     window: Window | None = None
     view: FieldOfView | None = None
     label: bool = False
+    inside: bool = False
     sample_every: int = 1

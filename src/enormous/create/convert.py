@@ -10,6 +10,7 @@ import math
 import os
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enormous._text import shape_text
-from enormous.codecs import Codec
+from enormous.codecs import Codec, ZarrFormat
 from enormous.create.conversion import SAMPLE_ALL, SAMPLE_EVERY, Conversion
 from enormous.create.finish import finish_conversion
+from enormous.create.labels import (
+    LabelList,
+    begin_label,
+    check_inside,
+    image_above,
+    only_unlisted,
+    publish_label,
+)
+from enormous.create.overlay import Overlay, read_overlay
 from enormous.create.pieces import Region, cut
 from enormous.create.report import Converted, report
 from enormous.create.scale import Scale, scale_of
@@ -42,7 +52,7 @@ from enormous.errors import UsageError
 from enormous.grid import DEFAULT_CODEC
 from enormous.kernels import METHODS
 from enormous.ome.metadata import VERSIONS, axes_of
-from enormous.ome.pyramid import Factors, Shards, layout, levels_of
+from enormous.ome.pyramid import Factors, Level, Shards, layout, levels_of
 from enormous.stores import check_new, locate
 
 
@@ -58,7 +68,7 @@ def plan(
     levels: int | None = None,
     method: str | None = None,
     factors: Factors = "auto",
-    zarr_format: int = 3,
+    zarr_format: int | None = None,
     window: tuple[float, float] | None = None,
     dtype: str | None = None,
     mask_fov: bool = False,
@@ -79,23 +89,26 @@ def plan(
     stack : str, path-like or list of str
         A folder or glob of slices, or a file: see :mod:`enormous.create.sources`.
     out : str or path-like
-        Where the image shall be. Missing parent folders will be made.
+        Where the image shall be. Missing parent folders will be made. With `label`,
+        ``IMAGE/labels/NAME`` inside an OME-Zarr image makes the labels part of it: they take
+        its Zarr format, number of levels and position, and are listed last of all.
     voxel_size : float or sequence of float, optional
         ``z, y, x``, or one for all; by default what the file says. If that says nothing, scale
-        1 without a unit is written, with a warning.
+        1 without a unit is written, with a warning; of labels inside an image, the image's.
     unit : str, optional
-        Of `voxel_size`; micrometer by default.
+        Of `voxel_size`; micrometer by default, the image's for labels inside one.
     chunks, shards, codec : optional
         In voxels: one integer or ``z, y, x``; ``shards="none"`` for none. By default
         :func:`enormous.grid.default_layout`. A given shard is kept on all levels.
     levels : int, optional
-        Level 0 included; by default until the longest axis fits into one chunk.
+        Level 0 included; by default until the longest axis fits into one chunk, or as many as
+        the image has that the labels are of.
     method : {"mean", "mode", "median", "max", "min", "nearest"}, optional
         How a level is made of the one above; mean, and mode for labels.
     factors : "auto" or sequence of int
         "auto" halves the axes whose voxel is finest; ``(2, 2, 2)`` forces.
     zarr_format : {3, 2}
-        3 makes OME-Zarr 0.5, 2 makes 0.4.
+        3, the default, makes OME-Zarr 0.5, 2 makes 0.4.
     window : pair of float, optional
         Grey values stored as 0 and as the largest number of `dtype`, linear in between; what
         lies outside is clipped and counted.
@@ -124,15 +137,17 @@ def plan(
     Raises
     ------
     UsageError
-        If an argument will not do, or OUT exists, may not be replaced or lies inside an array.
+        If an argument will not do, or OUT exists, may not be replaced or lies inside an array;
+        or inside an image that it does not fit, or in another place there than labels have.
     DataError
         If an input is damaged or does not fit with the others.
     """
-    if zarr_format not in (2, 3):
-        raise UsageError(f"there is no Zarr format {zarr_format}; use 3 (OME-Zarr 0.5) or 2 (0.4)")
-    if zarr_format == 2 and shards not in (None, "none"):
-        raise UsageError("Zarr format 2 has no shards; leave out the shards or use format 3")
-    place = output_place(out, overwrite)
+    place = output_place(out, overwrite, label=label)
+    image = image_above(place)
+    over = read_overlay(image) if image else None
+    form = _zarr_format(zarr_format, shards, over)
+    if over:
+        LabelList.read(Path(place).parent, form)  # it must be one that can be extended
     source = open_source(
         stack,
         dataset=dataset,
@@ -145,31 +160,32 @@ def plan(
     _check_apart(source, place)
     stored_dtype, mapping = _values(source, window, dtype, label)
     chosen = _method(method, label)
-    scale = scale_of(source, voxel_size, unit)
+    scale = over.scale_of(source, voxel_size, unit) if over else scale_of(source, voxel_size, unit)
     grid = layout(
         source.shape,
         np.dtype(stored_dtype).itemsize,
         scale.spacing,
         chunks=chunks,
-        shards="none" if zarr_format == 2 else shards,
+        shards="none" if form == 2 else shards,
     )
-    made = levels_of(
-        grid,
-        scale.spacing,
-        levels=levels,
-        keep_shards=shards is not None,
-        factors=factors,
-        method=chosen,
-    )
+
+    def made(count: int | None, how: Factors) -> tuple[Level, ...]:
+        keep = shards is not None
+        return levels_of(
+            grid, scale.spacing, levels=count, keep_shards=keep, factors=how, method=chosen
+        )
+
     target = Target(
-        levels=made,
+        levels=over.levels_of(source.axes, levels, factors, made)
+        if over
+        else made(levels, factors),
         dtype=stored_dtype,
         codec=codec if isinstance(codec, Codec) else Codec.parse(codec or DEFAULT_CODEC),
         method=chosen,
-        zarr_format=2 if zarr_format == 2 else 3,
+        zarr_format=form,
         fill_value=False if stored_dtype == "bool" else 0,
-        dimension_names=tuple(source.axes) if zarr_format == 3 else None,
-        key_encoding="default" if zarr_format == 3 else "v2",
+        dimension_names=tuple(source.axes) if form == 3 else None,
+        key_encoding="default" if form == 3 else "v2",
     )
     view = FieldOfView(*source.shape[-2:]) if mask_fov else None
     spec = Conversion(
@@ -179,6 +195,7 @@ def plan(
         window=mapping,
         view=view,
         label=label,
+        inside=over is not None,
         sample_every=_sample_every(target, view),
     )
     return _plan(spec, scale, place, overwrite, workers_or_default(workers))
@@ -231,6 +248,10 @@ def _plan(spec: Conversion, scale: Scale, place: str, overwrite: bool, workers: 
     for line in scale.warnings:
         warnings.warn(line, stacklevel=3)
     count = len(target.levels)
+    image = image_above(place)
+    if image:  # the list of its labels
+        files = 1 if target.zarr_format == 3 else 2
+        stages = (replace(stages[0], objects=stages[0].objects + files), *stages[1:])
     return Plan(
         operation="convert",
         out=place,
@@ -238,11 +259,13 @@ def _plan(spec: Conversion, scale: Scale, place: str, overwrite: bool, workers: 
         stages=stages,
         begin=begin,
         finish=finish,
+        publish=publish_label if spec.inside else None,
         overwrite=overwrite,
         disk_bytes=disk_bytes(target, stages, range(count)),
         codec=str(target.codec),
         facts=(
             ("source", {"url": source.url, "kind": source.kind, "dtype": source.dtype}),
+            *((("labels_of", str(image)),) if image else ()),
             ("axes", source.axes),
             ("dtype", target.dtype),
             ("ome_zarr", VERSIONS[target.zarr_format]),
@@ -257,17 +280,22 @@ def _plan(spec: Conversion, scale: Scale, place: str, overwrite: bool, workers: 
     )
 
 
-def output_place(out: str | os.PathLike[str], overwrite: bool) -> str:
+def output_place(out: str | os.PathLike[str], overwrite: bool, *, label: bool = False) -> str:
     """Path of an output with all links followed: what is checked is what is written to.
 
     Raises
     ------
     UsageError
-        If it exists, may not be replaced, or is or lies inside an array; or is no folder.
+        If it exists, may not be replaced, or is or lies inside an array; or is no folder; or
+        lies inside an image, where only labels do (`label`), in their place.
     """
     location = locate(out)
     if location.kind == "file":
-        location = locate(os.path.realpath(location.base))
+        asked, location = location.base, locate(os.path.realpath(location.base))
+        check_new(location, overwrite=True)  # what is in an array is told first
+        check_inside(location.base, asked, label)
+        if label and only_unlisted(location.base):  # a run that goes on lists it
+            return location.base
     check_new(location, overwrite)
     if location.kind != "file":
         raise UsageError(
@@ -275,6 +303,16 @@ def output_place(out: str | os.PathLike[str], overwrite: bool) -> str:
         )
     check_replaceable(Path(location.base))
     return location.base
+
+
+def _zarr_format(asked: int | None, shards: Shards, over: Overlay | None) -> ZarrFormat:
+    """The format to be written: of labels inside an image that of the image."""
+    if asked not in (None, 2, 3):
+        raise UsageError(f"there is no Zarr format {asked}; use 3 (OME-Zarr 0.5) or 2 (0.4)")
+    found = over.format(asked) if over else asked
+    if found == 2 and shards not in (None, "none"):
+        raise UsageError("Zarr format 2 has no shards; leave out the shards or use format 3")
+    return 2 if found == 2 else 3
 
 
 def _check_apart(source: Source, place: str) -> None:
@@ -330,6 +368,8 @@ def _sample_every(target: Target, view: FieldOfView | None) -> int:
 def begin(work: Work) -> None:
     """Write the metadata of all arrays."""
     target: Target = work.plan.spec.target
+    if work.plan.spec.inside:
+        begin_label(work)
     write_arrays(work.folder, target, range(len(target.levels)))
 
 

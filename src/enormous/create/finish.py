@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from enormous import __version__
 from enormous.create.conversion import Conversion
+from enormous.create.labels import SOURCE
 from enormous.create.percentiles import percentiles
 from enormous.create.tally import RECORDS, read_all
 from enormous.create.target import Target, remove_partial, stored_level, write_group
@@ -55,6 +56,7 @@ def _attributes(work: Work, spec: Conversion) -> dict[str, Any]:
         target.method,
         channels=() if spec.label else _channels(work, spec, counts, name),
         is_label=spec.label,
+        label_of=SOURCE if spec.inside else None,
     )
     return {**attributes, "enormous": _provenance(work, spec, counts)}
 

@@ -152,6 +152,7 @@ def image_attributes(
     *,
     channels: Sequence[Channel] = (),
     is_label: bool = False,
+    label_of: str | None = None,
 ) -> dict[str, Any]:
     """Attributes of the group that makes a folder an image; written last.
 
@@ -169,6 +170,8 @@ def image_attributes(
         For ``omero``, one for each channel; none for label images.
     is_label : bool
         Makes it a label image. Colours are left to the viewer: a list of thousands helps nobody.
+    label_of : str, optional
+        Of a label image: the way to the image it was made of, ``../../`` where it lies inside.
 
     Returns
     -------
@@ -197,7 +200,7 @@ def image_attributes(
             "rdefs": {"defaultT": 0, "defaultZ": _middle(axes, levels[0]), "model": "color"},
         }
     if is_label:
-        attributes["image-label"] = {}
+        attributes["image-label"] = {"source": {"image": label_of}} if label_of else {}
     if version == "0.5":
         return {"ome": {"version": version, **attributes}}
     multiscale["version"] = version
