@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -48,6 +50,60 @@ def test_names_that_do_not_make_one_stack_are_refused() -> None:
     with pytest.raises(DataError, match="have the same number"):
         in_order(["s1.tif", "s01.tif", "s2.tif"], "folder")
     assert in_order(["left.tif", "back.tif"], "folder") == ("back.tif", "left.tif")
+
+
+POSITIONS = [f"s_{n:04}_z{650 * n:06}.tif" for n in range(20)]
+TIMES = [f"s_{n:04}_2024{100 + n + n // 7 + n // 11}.tif" for n in range(20)]
+
+
+@pytest.mark.parametrize("names", [POSITIONS, POSITIONS[::-1], TIMES])
+@pytest.mark.parametrize("gone", [{7}, {7, 8}, {3, 12, 13}])
+def test_a_gap_is_found_where_two_numbers_vary(names: list[str], gone: set[int]) -> None:
+    assert len(in_order(names, "folder")) == 20
+    left = [name for name in names if int(name[2:6]) not in gone]
+    with pytest.raises(DataError, match=rf"slice {min(gone)} is missing between s_.*as a list in"):
+        in_order(left, "folder")
+
+
+def test_one_number_that_counts_settles_what_the_others_do() -> None:
+    jumps = [f"s_{n:02}_{12_00_50 + 10 * n + 40 * (n > 0)}.tif" for n in range(9)]
+    assert len(in_order(jumps, "folder")) == 9
+    descending = [f"s_{n:02}_z{9000 - 500 * n}.tif" for n in range(9)]
+    assert len(in_order(descending, "folder")) == 9
+    with pytest.raises(DataError, match="slice 4 is missing"):
+        in_order(descending[:4] + descending[5:], "folder")
+    tiles = [f"block{n // 4}_s{n:02}.tif" for n in range(9)]
+    assert len(in_order(tiles, "folder")) == 9
+    with pytest.raises(DataError, match="slice 6 is missing"):
+        in_order(tiles[:6] + tiles[7:], "folder")
+
+
+@pytest.mark.parametrize("number", [0, 3, 5])
+@pytest.mark.parametrize("how", ["", "*.tif"])
+def test_a_slice_that_is_a_broken_link_is_no_missing_plane(
+    tmp_path: Path, number: int, how: str
+) -> None:
+    for n, page in enumerate(image((6, 4, 5), "u2")):
+        tifffile.imwrite(tmp_path / f"a{n}.tif", page)
+    (tmp_path / "folder.tif").mkdir()
+    (tmp_path / "notes.txt").symlink_to("/annex/notes")
+    given_ = str(tmp_path / how) if how else str(tmp_path)
+    assert open_source(given_).shape == (6, 4, 5)
+    (tmp_path / f"a{number}.tif").unlink()
+    (tmp_path / f"a{number}.tif").symlink_to("/annex/objects/xyz")
+    with pytest.raises(DataError, match=rf"a{number}\.tif leads to /annex/objects/xyz, which can"):
+        open_source(given_)
+
+
+def test_a_folder_that_may_not_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: str) -> list[str]:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+    monkeypatch.setattr(os, "listdir", refuse)  # root may list all: no mode would do
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    for asked in (tmp_path, f"{tmp_path}/*.tif"):
+        with pytest.raises(DataError, match=rf"{tmp_path} cannot be read: [Pp]ermission denied$"):
+            open_source(asked)
 
 
 def png(path: Path, image: NDArray[Any]) -> None:

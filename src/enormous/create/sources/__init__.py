@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from enormous.create.sources import _formats
 from enormous.create.sources.source import Reader, Source
-from enormous.errors import UsageError
+from enormous.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from enormous.stores import Location
@@ -159,10 +159,13 @@ def _open_list(paths: list[str], axes: str | None) -> Source:
 
 
 def _open_glob(pattern: str, axes: str | None) -> Source:
-    from enormous.create.sources.slices import open_slices
+    from enormous.create.sources.slices import is_there, open_slices
 
-    paths = [path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path)]
+    paths = [path for path in glob.glob(pattern, recursive=True) if is_there(path)]
     if not paths:
+        folder = os.path.dirname(pattern)
+        if os.path.isdir(folder) and not os.access(folder, os.R_OK | os.X_OK):
+            raise DataError(f"{folder} cannot be read: permission denied")
         raise UsageError(f"{pattern} matches no file: check the path, and quote the pattern")
     if len(paths) == 1:
         return _open_only(paths[0], pattern, axes)

@@ -37,7 +37,8 @@ def in_order(names: Sequence[str], where: str) -> tuple[str, ...]:
     UsageError
         If some names are unlike the others, or no single number tells them apart.
     DataError
-        If a number is missing in a sequence of constant step, or there twice.
+        If a number is missing in a sequence of constant step, or there twice. Where several
+        numbers vary, as a number and a position do, one that counts without a gap settles it.
     """
     ordered = tuple(sorted(names, key=lambda name: (natural_key(name), name)))
     if len(ordered) < 2:
@@ -62,12 +63,27 @@ def in_order(names: Sequence[str], where: str) -> tuple[str, ...]:
             f"{where}: several numbers vary in the names ({ordered[0]} to {ordered[-1]}), as those "
             "of channels or tiles do; give a glob that chooses one stack of slices"
         )
+    else:
+        counters = [column for column in varying if _counts(column)]
+        if counters and all(len(set(_steps(column))) > 1 for column in counters):
+            _check_sequence(ordered, counters[0], where)
     return ordered
 
 
+def _steps(numbers: Sequence[int]) -> list[int]:
+    return [after - before for before, after in pairwise(numbers)]
+
+
+def _counts(numbers: Sequence[int]) -> bool:
+    """Whether numbers go up, or down, in whole multiples of their smallest step."""
+    steps = _steps(numbers)
+    step = min(steps, key=abs)
+    return step != 0 and all(found * step > 0 and found % step == 0 for found in steps)
+
+
 def _check_sequence(names: Sequence[str], numbers: Sequence[int], where: str) -> None:
-    steps = [after - before for before, after in pairwise(numbers)]
-    step = min(steps)
+    steps = _steps(numbers)
+    step = min(steps, key=abs)
     for index, found in enumerate(steps):
         if step == 0 and found == 0:
             raise DataError(
@@ -77,5 +93,6 @@ def _check_sequence(names: Sequence[str], numbers: Sequence[int], where: str) ->
         if step and found != step:
             raise DataError(
                 f"{where}: slice {numbers[index] + step} is missing between {names[index]} and "
-                f"{names[index + 1]}; add it, or give a glob or list of the slices to take"
+                f"{names[index + 1]}; add it; or if it never was, number the others without a gap "
+                "(links will do), or give the files as a list in Python"
             )

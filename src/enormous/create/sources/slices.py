@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from enormous._text import shape_text
 from enormous.create.sources import _formats
-from enormous.create.sources._files import RandomFile, Stamp, read_box, unreadable
+from enormous.create.sources._files import RandomFile, Stamp, cannot_open, read_box, unreadable
 from enormous.create.sources._layout import Layout, layout, native_dtype
 from enormous.create.sources._names import in_order
 from enormous.create.sources._slicefiles import FAMILIES, Header
@@ -29,6 +29,9 @@ from enormous.errors import DataError, EnormousError, UsageError
 
 _AT_ONCE = 16  # headers asked for at a time: what counts on a slow disk is waiting
 _SAMPLES = {2: ("grey", "alpha"), 3: ("red", "green", "blue"), 4: ("red", "green", "blue", "alpha")}
+
+
+_SUFFIXES = tuple(_formats.SLICES.values())
 
 
 @dataclass(frozen=True)
@@ -74,8 +77,14 @@ def find_slices(folder: str) -> tuple[str, ...]:
     ------
     UsageError
         If there are none, or of several families: it says which glob to give.
+    DataError
+        If the folder cannot be listed, or one of them is a link that leads nowhere.
     """
-    names = [e.name for e in os.scandir(folder) if not e.name.startswith(".") and e.is_file()]
+    try:
+        listed = [name for name in os.listdir(folder) if not name.startswith(".")]
+    except OSError as error:
+        raise cannot_open(folder, error) from error
+    names = [name for name in listed if is_there(os.path.join(folder, name))]
     families = {
         family: [name for name in names if _formats.suffix(name) in suffixes]
         for family, suffixes in _formats.SLICES.items()
@@ -96,6 +105,23 @@ def find_slices(folder: str) -> tuple[str, ...]:
         )
     (found,) = there.values()
     return tuple(os.path.join(folder, name) for name in found)
+
+
+def is_there(path: str) -> bool:
+    """Whether a listed name is a file: a folder is none, and is passed over.
+
+    Raises
+    ------
+    DataError
+        If it has a slice's suffix and cannot be reached: a link into a disk or an annex that
+        is not there. Passed over, it would be a plane that nobody misses.
+    """
+    if os.path.isfile(path):
+        return True
+    if os.path.isdir(path) or not any(_formats.suffix(path) in known for known in _SUFFIXES):
+        return False
+    where = f"leads to {os.readlink(path)}, which" if os.path.islink(path) else "is no file, or"
+    raise DataError(f"{path} {where} cannot be read: fetch the slice, or leave it out with a glob")
 
 
 def open_slices(
@@ -180,9 +206,6 @@ def _family(paths: Sequence[str], url: str) -> str:
     return found.pop()
 
 
-_SUFFIXES = tuple(_formats.SLICES.values())
-
-
 def _check_alike(headers: Sequence[Header]) -> None:
     """Refuse a slice unlike the most of them."""
     kinds = Counter((h.shape, h.letters, h.dtype) for h in headers)
@@ -192,7 +215,7 @@ def _check_alike(headers: Sequence[Header]) -> None:
         if found != usual:
             raise DataError(
                 f"{header.stamp.path} is {shape_text(found[0])} {found[2]}, the other slices are "
-                f"{shape_text(usual[0])} {usual[2]}; replace it or leave it out with a glob or list"
+                f"{shape_text(usual[0])} {usual[2]}; replace it or leave it out with a glob"
             )
 
 
