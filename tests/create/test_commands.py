@@ -120,3 +120,63 @@ def test_pyramid_says_what_it_made(
     assert "--overwrite" in capsys.readouterr().err
     assert call("pyramid", out, "--overwrite", "--json", "--factors", "1,2,2") == 0
     assert told(capsys)["levels"][1]["shape"] == [40, 15, 10]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--share", "1/2"], "a share is one of a stage"),
+        (["--stage", 99], "there is no stage 99"),
+        (["--stage", 1, "--share", "3/2"], "there is no share 3/2"),
+        (["--stage", 1, "--share", "half"], "is not a share"),
+        (["--scheduler", "banana"], "unknown scheduler 'banana'"),
+        (["--workers", 0], "worker"),
+    ],
+)
+def test_a_dry_run_refuses_what_the_run_refuses(
+    tmp_path: Path, scan: Path, capsys: pytest.CaptureFixture[str], options: list[Any], said: str
+) -> None:
+    for more in ([], ["--dry-run"], ["--dry-run", "--json"]):
+        assert call("convert", scan, tmp_path / "o", "--voxel-size", 1, *options, *more) == 2
+        shown = capsys.readouterr()
+        assert (shown.out, shown.err.count("\n")) == ("", 1)
+        assert said in shown.err
+
+
+def test_a_wrong_share_is_told_before_any_warning(
+    tmp_path: Path, scan: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("convert", scan, tmp_path / "o", "--share", "1/2") == 2  # and no voxel size
+    assert capsys.readouterr().err.startswith("error: a share is one of a stage")
+
+
+def test_quiet_leaves_the_json_that_was_asked_for(
+    tmp_path: Path, scan: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("convert", scan, tmp_path / "o", "--quiet", "--json") == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["levels"][0]["stored_objects"] > 0
+    assert shown.err == ""  # though the voxel size is not known
+    assert call("pyramid", tmp_path / "o", "--overwrite", "--quiet", "--json") == 0
+    assert told(capsys)["operation"] == "pyramid"
+
+
+def test_resume_says_where_there_is_nothing_to_resume(
+    tmp_path: Path, scan: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    size = ["--voxel-size", 1]
+    assert call("convert", scan, tmp_path / "o", *size, "--resume") == 0
+    line = f"warning: {tmp_path / 'o'}: nothing to resume; all blocks are made anew\n"
+    assert capsys.readouterr().err == line
+    begun = [*size, "--chunks", 8, "--shards", "none"]
+    assert call("convert", scan, tmp_path / "p", *begun, "--stage", 1, "--share", "1/2") == 0
+    assert call("convert", scan, tmp_path / "p", *begun, "--resume") == 0
+    assert "nothing to resume" not in capsys.readouterr().err
+    assert call("convert", scan, tmp_path / "q", *size, "--resume", "--quiet") == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_nothing_stored_has_no_ratio(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(tmp_path / "void.npy", np.zeros((8, 8, 8), "u2"))
+    assert call("convert", tmp_path / "void.npy", tmp_path / "o", "--voxel-size", 1) == 0
+    assert "0 bytes in 0 objects (ratio -)" in capsys.readouterr().out

@@ -59,7 +59,7 @@ Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace OUT, once the new one is complete.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors alone, and JSON if asked for.")]
 Debug = Annotated[
     bool,
     typer.Option(
@@ -127,11 +127,17 @@ def print_plan(
     scheduler : str
     workers : int or None
     json, quiet : bool
-    """
-    from enormous.engine.pool import workers_or_default
 
-    count = 1 if scheduler == "sync" else workers_or_default(workers)
-    facts = plan.as_dict(count, processes=scheduler not in ("threads", "sync"))
+    Raises
+    ------
+    UsageError
+        If there is no such scheduler: a cluster is asked how many workers it has.
+    """
+    from enormous.engine.executors import executor_of
+
+    executor = executor_of(scheduler, workers)
+    executor.close()
+    facts = plan.as_dict(executor.workers, processes=executor.processes)
     if json:
         print_json({**facts, "dry_run": True})
         return
@@ -206,6 +212,8 @@ def execute(
     global interrupted
     if not quiet:
         _warn_of_leftovers(plan)
+        if resume and stage is None:  # a share always goes on with what is there
+            _warn_of_nothing(plan)
     try:
         done = run(
             plan,
@@ -251,6 +259,31 @@ def _share(text: str | None) -> tuple[int, int] | None:
     if match is None:
         raise UsageError(f"--share {text!r} is not a share; write I/N, such as 3/16")
     return int(match[1]), int(match[2])
+
+
+def check_part(plan: Plan, stage: int | None, share: str | None) -> None:
+    """Make sure that a plan has the stage and share which are asked for.
+
+    Raises
+    ------
+    UsageError
+    """
+    from enormous.engine.shares import Share as Part
+
+    Part.of(plan, stage, _share(share))
+
+
+def ratio_text(nbytes: int, stored: int) -> str:
+    """How much smaller what is stored is; nothing may be, where all chunks are empty."""
+    return f"{nbytes / stored:.2f}" if stored else "-"
+
+
+def _warn_of_nothing(plan: Plan) -> None:
+    from enormous.engine.unfinished import Unfinished, journals
+
+    mine = Unfinished(plan)
+    if not mine.journal.exists and not journals(mine.out):  # of another plan's the run tells
+        typer.echo(f"warning: {plan.out}: nothing to resume; all blocks are made anew", err=True)
 
 
 def _warn_of_leftovers(plan: Plan) -> None:

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from enormous._text import bytes_text, count_text, shape_text
-from enormous.cli._common import counts, print_json, print_plan, print_table, sizes
+from enormous.cli._common import (
+    check_part,
+    counts,
+    execute,
+    print_json,
+    print_plan,
+    print_table,
+    ratio_text,
+    sizes,
+)
 from enormous.errors import UsageError
 
 if TYPE_CHECKING:
@@ -80,19 +89,54 @@ def factors_of(text: str) -> Any:
     return (found,) if isinstance(found, int) else found
 
 
-def warn(plan: Plan, quiet: bool) -> None:
-    """Tell what a plan warns of, on stderr."""
-    for line in dict(plan.facts)["warnings"] if not quiet else ():
-        typer.echo(f"warning: {line}", err=True)
+def shape_of(text: str | None) -> tuple[int, ...] | None:
+    """What ``--shape`` means."""
+    given = sizes(text, "--shape", "Z,Y,X, such as 512,400,400")
+    return (given,) if isinstance(given, int) else given
 
 
-def print_image_plan(
-    plan: Plan, scheduler: str, workers: int | None, json: bool, quiet: bool
+def carry_out(
+    plan: Plan,
+    *,
+    dry_run: bool,
+    scheduler: str,
+    workers: int | None,
+    resume: bool,
+    stage: int | None,
+    share: str | None,
+    json: bool,
+    quiet: bool,
 ) -> None:
-    """What ``--dry-run`` says: that of all plans, and the levels."""
-    print_plan(plan, scheduler=scheduler, workers=workers, json=json, quiet=quiet)
-    if json or quiet:
+    """Do with a plan what the common options say, and tell of it.
+
+    Raises
+    ------
+    EnormousError
+        As :func:`enormous.run`; of the options, before anything is printed.
+    """
+    check_part(plan, stage, share)
+    for line in dict(plan.facts).get("warnings", ()) if not quiet else ():
+        typer.echo(f"warning: {line}", err=True)
+    if dry_run:
+        print_plan(plan, scheduler=scheduler, workers=workers, json=json, quiet=quiet)
+        if not (json or quiet):
+            _print_levels(plan)
         return
+    done = execute(
+        plan,
+        scheduler=scheduler,
+        workers=workers,
+        resume=resume,
+        stage=stage,
+        share=share,
+        json=json,
+        quiet=quiet,
+    )
+    if done is not None:
+        _print_made(done, json, quiet)
+
+
+def _print_levels(plan: Plan) -> None:
     rows = [
         (
             level["path"],
@@ -107,22 +151,24 @@ def print_image_plan(
     print_table(("level", "shape", "chunk", "shard", "objects", "bytes"), rows)
 
 
-def print_made(done: Done, json: bool, quiet: bool) -> None:
+def _print_made(done: Done, json: bool, quiet: bool) -> None:
     """What came out, in one line; and what was lost on the way, a line each."""
     from enormous.create.report import report
 
-    if quiet:
-        return
     made = report(done.plan, done.seconds)
     if json:
         print_json(_as_dict(made, done))
-        return
+    elif not quiet:
+        _tell(made, done)
+
+
+def _tell(made: Converted, done: Done) -> None:
     target, stored = done.plan.spec.target, sum(made.stored_bytes)
     nbytes = sum(level.grid.nbytes for level in target.levels)
     typer.echo(
         f"{done.plan.out}: {shape_text(target.levels[0].grid.shape)} {target.dtype}, "
         f"{count_text(len(target.levels), 'level')} by {target.method}, {bytes_text(stored)} in "
-        f"{count_text(sum(made.objects), 'object')} (ratio {nbytes / max(1, stored):.2f}), "
+        f"{count_text(sum(made.objects), 'object')} (ratio {ratio_text(nbytes, stored)}), "
         f"{made.seconds:.1f} s"
     )
     if made.clipped is not None:

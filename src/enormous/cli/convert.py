@@ -19,7 +19,6 @@ from enormous.cli._common import (
     Share,
     Stage,
     Workers,
-    execute,
     sizes,
 )
 
@@ -134,7 +133,7 @@ def convert(
             mask_fov=mask_fov,
             label=label,
             dataset=dataset,
-            shape=_shape(shape),
+            shape=_images.shape_of(shape),
             source_dtype=source_dtype,
             source_order=source_order,
             source_offset=source_offset,
@@ -142,12 +141,9 @@ def convert(
             workers=workers,
             overwrite=overwrite,
         )
-    _images.warn(plan, quiet)
-    if dry_run:
-        _images.print_image_plan(plan, scheduler, workers, json, quiet)
-        return
-    done = execute(
+    _images.carry_out(
         plan,
+        dry_run=dry_run,
         scheduler=scheduler,
         workers=workers,
         resume=resume,
@@ -156,8 +152,6 @@ def convert(
         json=json,
         quiet=quiet,
     )
-    if done is not None:
-        _images.print_made(done, json, quiet)
 
 
 def _window(text: str | None) -> tuple[float, float] | None:
@@ -168,8 +162,3 @@ def _window(text: str | None) -> tuple[float, float] | None:
         raise UsageError(f"--window {text!r} needs two numbers: LO,HI")
     pair: tuple[float, float] | None = found
     return pair
-
-
-def _shape(text: str | None) -> tuple[int, ...] | None:
-    given = sizes(text, "--shape", "Z,Y,X, such as 512,400,400")
-    return (given,) if isinstance(given, int) else given

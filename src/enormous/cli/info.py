@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from enormous._text import bytes_text, count_text, shape_text
-from enormous.cli._common import Debug, Json, print_json, print_table
+from enormous.cli._common import Debug, Json, print_json, print_table, ratio_text
 
 if TYPE_CHECKING:
     from enormous.ome.inspect import Found, Stored
@@ -117,7 +117,7 @@ def _row(level: StoredLevel, stored: Stored | None) -> tuple[str, ...]:
         shape_text(level.shards) if level.shards else "none",
         _objects_text(stored.objects if stored else None, most),
         bytes_text(stored.nbytes) if stored else "?",
-        f"{level.grid.nbytes / stored.nbytes:.2f}" if stored and stored.nbytes else "-",
+        ratio_text(level.grid.nbytes, stored.nbytes if stored else 0),
     )
 
 

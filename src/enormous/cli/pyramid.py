@@ -17,7 +17,6 @@ from enormous.cli._common import (
     Share,
     Stage,
     Workers,
-    execute,
 )
 
 
@@ -62,12 +61,9 @@ def pyramid(
         workers=workers,
         overwrite=overwrite,
     )
-    _images.warn(plan, quiet)
-    if dry_run:
-        _images.print_image_plan(plan, scheduler, workers, json, quiet)
-        return
-    done = execute(
+    _images.carry_out(
         plan,
+        dry_run=dry_run,
         scheduler=scheduler,
         workers=workers,
         resume=resume,
@@ -76,5 +72,3 @@ def pyramid(
         json=json,
         quiet=quiet,
     )
-    if done is not None:
-        _images.print_made(done, json, quiet)

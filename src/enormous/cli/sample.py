@@ -19,7 +19,6 @@ from enormous.cli._common import (
     Share,
     Stage,
     Workers,
-    execute,
     sizes,
 )
 from enormous.errors import UsageError
@@ -79,7 +78,7 @@ def sample(
         name,
         out,
         size=size or default,
-        shape=_shape(shape),
+        shape=_images.shape_of(shape),
         zarr_format=zarr_format,
         chunks=sizes(chunks, "--chunks"),
         shards=_images.shards_of(shards),
@@ -92,13 +91,11 @@ def sample(
         overwrite=overwrite,
         source=source,
     )
-    if dry_run:
-        _images.print_image_plan(plan, scheduler, workers, json, quiet)
-        return
-    if not quiet and sys.stderr.isatty():
+    if not dry_run and not quiet and sys.stderr.isatty():
         prepare(plan)
-    done = execute(
+    _images.carry_out(
         plan,
+        dry_run=dry_run,
         scheduler=scheduler,
         workers=workers,
         resume=resume,
@@ -107,10 +104,3 @@ def sample(
         json=json,
         quiet=quiet,
     )
-    if done is not None:
-        _images.print_made(done, json, quiet)
-
-
-def _shape(text: str | None) -> tuple[int, ...] | None:
-    given = sizes(text, "--shape", "Z,Y,X, such as 512,400,400")
-    return (given,) if isinstance(given, int) else given
