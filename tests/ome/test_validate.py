@@ -463,6 +463,27 @@ def test_label_lists_and_folders_agree(tmp_path: Path, version: str) -> None:
 
 
 @every_version
+def test_labels_in_a_folder_that_is_no_group_are_told_of(tmp_path: Path, version: str) -> None:
+    folder = image(tmp_path / "a.zarr", version)
+    (folder / "labels" / ".cells.partial-12345678" / "0").mkdir(parents=True)
+    assert validate(folder).faults == ()
+    for name in ("zarr.json", ".zgroup", ".zattrs"):
+        (folder / "labels" / name).unlink(missing_ok=True)
+    archive = shutil.make_archive(str(tmp_path / "a"), "zip", folder)
+    for place in (folder, archive):
+        report = validate(place)
+        assert warned(report) == [("labels", "labels")]
+        assert report.ok
+        assert report.warnings[0].message.startswith("is a folder, not a group that lists cells: ")
+    with serving(tmp_path) as served:
+        report = validate(f"{served.url}/a.zarr")
+    assert report.faults == ()
+    assert any("label images that no list names were not looked for" in n for n in report.notes)
+    shutil.rmtree(folder / "labels" / "cells")
+    assert validate(folder).faults == ()
+
+
+@every_version
 def test_the_source_of_a_label_is_an_image(tmp_path: Path, version: str) -> None:
     folder = image(tmp_path / "a.zarr", version)
     for source, found in (("../../", []), ("../..", []), ("..", [("", "image-label")])):

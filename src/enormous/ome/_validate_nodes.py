@@ -11,6 +11,7 @@ import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -125,12 +126,25 @@ class Tree:
             except (FileNotFoundError, NotADirectoryError):
                 return []
         below = self._prefix + (f"{path}/" if path else "")
-        names = self._names
-        if self._archive is None:
-            found = self._store.list(below or None)
-            names = [item["path"] for page in found for item in page]
-        rest = (name.removeprefix(below) for name in names if name.startswith(below))
+        if self._archive is not None:
+            return sorted(self._folders.get(below.rstrip("/"), ()))
+        found = self._store.list(below or None)
+        rest = (item["path"].removeprefix(below) for page in found for item in page)
         return sorted({name.split("/", 1)[0] for name in rest if "/" in name})
+
+    @cached_property
+    def _folders(self) -> Mapping[str, set[str]]:
+        """Names of the folders in each folder of a zip file, found in one pass."""
+        found: dict[str, set[str]] = {}
+        for key in self._names:
+            above = key.rpartition("/")[0]
+            while above:
+                above, _, name = above.rpartition("/")
+                siblings = found.setdefault(above, set())
+                if name in siblings:
+                    break
+                siblings.add(name)
+        return found
 
     def has(self, key: str) -> bool:
         """Whether there is a file."""

@@ -235,8 +235,7 @@ def open_node(location: Location) -> zarr.Array[Any] | zarr.Group:
         hint = hint or "it holds neither zarr.json nor .zarray nor .zgroup; check the path"
         raise DataError(f"{location.url} is not Zarr: {hint}") from error
     except Exception as error:  # damaged metadata fails in as many ways as there are fields
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{location.url} cannot be opened as Zarr: {reason}") from error
+        raise DataError(f"{location.url} cannot be opened as Zarr: {reason_text(error)}") from error
 
 
 def _hint(location: Location) -> str | None:

@@ -155,8 +155,7 @@ def child_node(
     except KeyError:
         return None
     except Exception as error:  # damaged metadata fails in as many ways as there are fields
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{where}/{path} cannot be opened as Zarr: {reason}") from error
+        raise DataError(f"{where}/{path} cannot be opened as Zarr: {reason_text(error)}") from error
 
 
 def read_labels(group: zarr.Group, where: str = "") -> tuple[str, ...]:

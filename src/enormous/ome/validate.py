@@ -35,6 +35,8 @@ _VERSIONS = ("0.1", "0.2", "0.3", "0.4", "0.5")
 #: What a group can be, by the attribute that says so, in the order in which they are asked for.
 _KEYS = ("multiscales", "image-label", "plate", "bioformats2raw.layout", "well", "labels", "series")
 
+_NOT_LISTED = "a plain server cannot be listed: label images that no list names were not looked for"
+
 
 def validate(url: str | os.PathLike[str] | Location) -> Report:
     """Check an OME-Zarr image, plate or collection, and everything below it.
@@ -188,9 +190,12 @@ def _image(run: Run, node: Node, ome: Value, version: str) -> Levels:
             check_channels(run, node.path, pyramid, levels, channels)
     if is_label:
         check_integers(run, found)
+    before = len(run.findings.faults)
     labels = run.node(below(node.path, "labels"))
     if labels is not None:
         _labels_below(run, labels, found)
+    elif len(run.findings.faults) == before:
+        _labels_without_group(run, below(node.path, "labels"))
     return found
 
 
@@ -218,6 +223,18 @@ def _is_image(run: Run, path: str, source: str) -> bool:
         image = Tree(locate(folder)).node("")
     attributes = image.attributes.get("ome", image.attributes) if image else None
     return isinstance(attributes, Mapping) and "multiscales" in attributes
+
+
+def _labels_without_group(run: Run, path: str) -> None:
+    """Label images in a folder that is no group: only who looks into folders finds them."""
+    children = run.tree.children(path)
+    if children is None:
+        run.findings.note(_NOT_LISTED)
+        return
+    names = [name for name in children if run.node(below(path, name)) is not None]
+    if names:
+        message = f"is a folder, not a group that lists {', '.join(names)}: no reader finds them"
+        run.findings.warn(path, "labels", message)
 
 
 def _labels_below(run: Run, labels: Node, image: Levels) -> None:
@@ -255,7 +272,7 @@ def _labels(run: Run, node: Node, ome: Value, image: Levels | None) -> None:
             check_label(run.findings, path, label, over)
     children = run.tree.children(node.path)
     if children is None:
-        run.findings.note("label images that are not listed were not looked for")
+        run.findings.note(_NOT_LISTED)
         return
     tops = {name.split("/", 1)[0] for name in listed}
     for name in sorted(set(children) - tops):
