@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -18,9 +19,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import enormous
-from enormous.engine import Plan, finish, run
+from enormous.engine import Plan, Stage, finish, run
+from enormous.engine.output import explain
 from enormous.engine.unfinished import find
 from enormous.errors import DataError, UsageError
+from enormous.grid import Tiling
 
 MADE = "2026-01-01T00:00:00+00:00"  # for plans whose bytes are compared
 
@@ -312,6 +315,113 @@ def test_a_custom_way_of_publishing_may_be_repeated(tmp_path: Path) -> None:
     assert (done.blocks, done.resumed) == (0, 19)
     assert sorted(os.listdir(out)) == ["list.txt", "old", "squares", "sums"]
     assert not beside(out)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_what_is_half_in_its_place_is_completed_first(tmp_path: Path, resume: bool) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    plan = replace(toy.plan(out), publish=toy.publish_into)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(toy, "PUBLISH_FAILS", True)
+        with pytest.raises(RuntimeError, match="half way") as caught:
+            run(plan)
+        assert "remove" not in caught.value.__notes__[0]  # half of it is there
+        with pytest.raises(RuntimeError, match="half way") as caught:
+            finish(out)
+        assert caught.value.__notes__ == [
+            f"19 of 19 blocks are done and kept: enormous finish {out} goes on"
+        ]
+    other = replace(toy.plan(out, factor=2), publish=toy.publish_into)
+    for call in ({}, {"stage": 1}, {"resume": True}):
+        with pytest.raises(UsageError, match=f"enormous finish {out} completes that"):
+            run(other, **call)
+    if not resume:  # of two, the one that is half in its place comes first
+        other_journal = toy.plan(out, factor=3)
+        run(replace(other_journal, overwrite=True), stage=1)
+    done = run(plan, resume=resume) if resume else finish(out)
+    assert (done.blocks, done.resumed) == (0, 19)
+    assert sorted(os.listdir(out)) == ["list.txt", "squares", "sums"]
+
+
+def test_a_plain_call_completes_what_was_half_in_its_place(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    plan = replace(toy.plan(out), publish=toy.publish_into)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(toy, "PUBLISH_FAILS", True)
+        with pytest.raises(RuntimeError, match="half way"):
+            run(plan)
+    assert run(plan).resumed == 19
+    assert sorted(os.listdir(out)) == ["list.txt", "squares", "sums"]
+    assert not beside(out)
+
+
+def test_a_whole_run_does_not_drop_what_shares_have_made(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    plan = toy.plan(out)
+    run(plan, stage=1, share=(1, 2))
+    with pytest.raises(UsageError, match=r"8 of 19 blocks are done in shares already: --resume"):
+        run(plan)
+    assert run(plan, resume=True).resumed == 8
+
+
+def test_what_was_replaced_and_cannot_be_removed_is_named(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    plan = toy.plan(out, overwrite=True)
+    real = shutil.rmtree
+
+    def refuse(path: Any, **options: Any) -> None:
+        if ".old-" in str(path):
+            raise PermissionError(13, "Permission denied", str(path))
+        real(path, **options)
+
+    convert_like = out / "zarr.json"
+    out.mkdir()
+    convert_like.write_text('{"node_type": "group", "attributes": {"ome": {"multiscales": []}}}')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shutil, "rmtree", refuse)
+        with pytest.warns(UserWarning, match=r"\.out\.old-.* could not be removed"):
+            done = run(plan)
+    assert done.blocks == 19
+    assert (out / "list.txt").exists()
+    assert [name.split("-")[0] for name in beside(out)] == [".out.old"]
+
+
+def test_what_may_not_be_written_to_is_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path) != out)
+    for plan in (toy.plan(out, overwrite=True), replace(toy.plan(out), publish=toy.publish_into)):
+        with pytest.raises(DataError, match=f"{out}: writing is not permitted"):
+            run(plan)
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_who_refused_is_named(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    scan = tmp_path / "scan" / "s1.tif"
+    for error, words in (
+        (PermissionError(13, "Permission denied", str(scan)), f"{scan}: Permission denied"),
+        (PermissionError(13, "Permission denied", str(out / "0/c")), f"{out}/0: writing is not"),
+        (PermissionError(13, "Permission denied", str(out)), f"{tmp_path}: writing is not"),
+        (OSError(28, "No space left on device"), f"{out}: no space left"),
+        (OSError(27, "File too large"), "ulimit -f"),
+        (ValueError(f"'{tmp_path}/.out.partial-1/0': Permission denied"), "writing is not"),
+    ):
+        told = explain(error, out, 1, 1)
+        assert isinstance(told, DataError)
+        assert str(told).startswith(words) or words in str(told)
+    refused = ValueError(f"{scan}: Permission denied")
+    assert explain(refused, out, 1, 1) is refused
+
+
+def test_pieces_are_no_more_than_a_block_has() -> None:
+    stage = Stage("s", toy.square, Tiling((1,), (1,)), block_bytes=5, piece_bytes=10, pieces=3)
+    assert (stage.side_by_side(64), stage.peak_bytes(64)) == (3, 35)
+    assert replace(stage, pieces=None).peak_bytes(64) == 645
 
 
 def test_a_plan_of_a_billion_blocks_is_priced_and_begun(tmp_path: Path) -> None:

@@ -219,8 +219,8 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 @posix_only
-def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
-    """With files of limited size, which the system refuses as it does on a full disk."""
+def test_a_file_that_may_not_grow_is_one_line(tmp_path: Path) -> None:
+    """The system stops a write half-way as it does on a full disk, which has another remedy."""
     out = tmp_path / "out"
     arguments = ("toy", out, "--rows", 1000)
     for limit, kept in ((40, False), (5_000, True)):  # the plan; the record of the run
@@ -228,7 +228,7 @@ def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
         done = subprocess.run(limited, capture_output=True, text=True, check=False)
         assert done.returncode == 1
         (line,) = done.stderr.splitlines()
-        assert "no space left while writing" in line
+        assert "larger than this system or its limits allow (ulimit -f)" in line
         assert ("--resume" in line) == kept
         assert bool(os.listdir(tmp_path)) == kept
     found = len(recorded(out))

@@ -206,7 +206,14 @@ def test_an_image_is_replaced_unless_something_else_is_in_it(
         samples.plan("dense", out / "cells", shape=SHAPE)
     zarr.create_group(out / "labels", zarr_format=zarr_format, attributes={"labels": ["cells"]})
     (tmp_path / "cells").rename(out / "labels" / "cells")
-    make()  # its labels go with it
+    for listed in (True, False):  # nobody can make them again
+        if not listed:
+            shutil.rmtree(out / "labels" / "cells" / "0")
+            (out / "labels" / ("zarr.json" if zarr_format == 3 else ".zattrs")).unlink()
+        with pytest.raises(UsageError, match=r"label images that would be lost \(cells\)"):
+            make()
+    shutil.rmtree(out / "labels" / "cells")
+    make()
     assert not (out / "labels").exists()
     assert os.listdir(tmp_path) == ["image.zarr"]
 

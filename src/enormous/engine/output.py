@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,11 @@ from enormous.errors import DataError, EnormousError, UsageError
 from enormous.ledger import METADATA_NAMES
 from enormous.ome.read import ome_attributes
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 # tensorstore reports the system's words in a ValueError of its own
 _FULL_WORDS = tuple(os.strerror(code).lower() for code in _FULL)
-_DENIED_WORDS = tuple(
-    os.strerror(code).lower() for code in (errno.EACCES, errno.EPERM, errno.EROFS)
-)
+_DENIED_WORDS = tuple(os.strerror(code).lower() for code in _DENIED)
 
 # the names of chunks and shards under every chunk key encoding and separator
 _CHUNK_KEY = re.compile(r"c|(c[/.])?[0-9]+([/.][0-9]+)*")
@@ -38,7 +38,8 @@ def check_replaceable(out: Path) -> None:
     ------
     UsageError
         If OUT is a file, or a folder that is neither empty nor an OME-Zarr image, or
-        an image with any file below it that is not of its own levels and labels.
+        an image that has label images, which nobody can make again, or any file below it that
+        is not of its own levels.
     """
     if os.path.lexists(out) and not out.is_dir():
         raise UsageError(f"{out} is a file; choose another output")
@@ -48,12 +49,30 @@ def check_replaceable(out: Path) -> None:
         raise UsageError(
             f"{out} is a folder of other things, not an OME-Zarr image; choose another"
         )
+    if names := _label_names(out):
+        raise UsageError(
+            f"{out} has label images that would be lost ({_some(names)}): move "
+            f"{out / 'labels'} away, or choose another output"
+        )
     foreign = next(_foreign(out), None)
     if foreign is not None:
         raise UsageError(
             f"{out} holds {os.path.relpath(foreign, out)}, which is no part of the image and would "
             "be lost; move it away or choose another output"
         )
+
+
+def _label_names(image: Path) -> list[str]:
+    """Label images of an image, by name, listed or not."""
+    folder = image / "labels"
+    if not folder.is_dir():
+        return []
+    return sorted(below.name for below in folder.iterdir() if _multiscales(below) is not None)
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
 
 
 def _multiscales(folder: Path) -> Any:
@@ -151,7 +170,8 @@ def remove_if_empty(folder: Path) -> None:
 def swap(temporary: Path, out: Path, overwrite: bool) -> None:
     """Rename a finished folder to `out`; what was there, if it may be replaced, is removed.
 
-    May be called again after a crash.
+    May be called again after a crash. What was there and cannot be removed is left where it
+    is, with a warning: the output is in its place all the same.
 
     Raises
     ------
@@ -162,7 +182,14 @@ def swap(temporary: Path, out: Path, overwrite: bool) -> None:
     if temporary.exists():
         _put(temporary, out, old, overwrite)
     if old.exists():
-        shutil.rmtree(old)
+        try:
+            shutil.rmtree(old)
+        except OSError as error:
+            warnings.warn(
+                f"{out} has been replaced, but {old}, what it was before, could not be removed "
+                f"({error.strerror or error}); remove it by hand",
+                stacklevel=2,
+            )
 
 
 def _put(temporary: Path, out: Path, old: Path, overwrite: bool) -> None:
@@ -172,7 +199,7 @@ def _put(temporary: Path, out: Path, old: Path, overwrite: bool) -> None:
         temporary.rename(out)
         return
     if not overwrite:
-        raise UsageError(f"{out} has appeared meanwhile; choose another name or give --overwrite")
+        raise UsageError(f"{out} has appeared meanwhile; move it away")
     check_replaceable(out)  # again: something may have been put there since the plan
     out.rename(old)
     try:
@@ -180,6 +207,17 @@ def _put(temporary: Path, out: Path, old: Path, overwrite: bool) -> None:
     except BaseException:
         old.rename(out)
         raise
+
+
+def check_writable(out: Path) -> None:
+    """Refuse early to replace or change a folder that may not be written to.
+
+    Raises
+    ------
+    DataError
+    """
+    if out.is_dir() and not os.access(out, os.W_OK | os.X_OK):
+        raise DataError(f"{out}: writing is not permitted; allow it, or choose another place")
 
 
 def leftovers(out: Path) -> list[Path]:
@@ -233,17 +271,59 @@ def check_space(out: Path, certain: int, at_most: int) -> None:
 
 
 def explain(error: BaseException, out: Path, needs: int, free: int) -> BaseException:
-    """The error as one line, if it comes from the disk; else the error itself."""
-    if not isinstance(error, (OSError, ValueError)) or isinstance(error, EnormousError):
+    """The error as one line, if it comes from the disk; else the error itself.
+
+    Only what was written to is blamed on the output: an input that is refused is named.
+    """
+    if isinstance(error, EnormousError):
         return error
-    text = str(error).lower()
-    if getattr(error, "errno", None) in _FULL or any(words in text for words in _FULL_WORDS):
-        return DataError(
-            f"{out}: no space left while writing: up to {bytes_text(needs)} needed, "
-            f"{bytes_text(free)} left; free some space or choose another disk"
-        )
-    if any(words in text for words in _DENIED_WORDS):
-        return DataError(f"{out.parent}: writing is not permitted; choose another folder")
     if isinstance(error, OSError):
-        return DataError(f"{out}: cannot be written ({error.strerror or error})")
+        return _explain_system(error, out, needs, free)
+    text = str(error)
+    if not isinstance(error, ValueError) or str(out.parent / f".{out.name}.") not in text:
+        return error
+    if any(words in text.lower() for words in _FULL_WORDS):
+        return _full(out, needs, free)
+    if any(words in text.lower() for words in _DENIED_WORDS):
+        return _denied(out.parent)
     return error
+
+
+def _explain_system(error: OSError, out: Path, needs: int, free: int) -> DataError:
+    said = error.strerror or str(error)
+    if error.errno in _FULL:
+        return _full(out, needs, free)
+    if error.errno == errno.EFBIG:
+        return DataError(
+            f"{out}: a file has become larger than this system or its limits allow (ulimit -f); "
+            "raise the limit, or use smaller shards"
+        )
+    if error.filename is None:
+        return DataError(f"{out}: cannot be written ({said})")
+    path = Path(os.fsdecode(error.filename))
+    if not _is_ours(path, out):
+        return DataError(f"{path}: {said}; mend that, then call again")
+    return _denied(path.parent) if error.errno in _DENIED else DataError(f"{path}: {said}")
+
+
+def _is_ours(path: Path, out: Path) -> bool:
+    """Whether a path is the output or in it, above it, or what is made beside it."""
+    if not _below(path, out.parent):
+        return path == out.parent or _below(out, path)
+    first = path.relative_to(out.parent).parts[0]
+    return first == out.name or first.startswith(f".{out.name}.")
+
+
+def _below(path: Path, folder: Path) -> bool:
+    return path != folder and path.is_relative_to(folder)
+
+
+def _full(out: Path, needs: int, free: int) -> DataError:
+    return DataError(
+        f"{out}: no space left while writing: up to {bytes_text(needs)} needed, "
+        f"{bytes_text(free)} left; free some space or choose another disk"
+    )
+
+
+def _denied(folder: Path) -> DataError:
+    return DataError(f"{folder}: writing is not permitted; allow it, or choose another place")

@@ -55,13 +55,15 @@ class Stage:
     reads, writes : int
         Bytes of the whole stage, decoded.
     objects : int
-        Files or objects it writes, at most.
+        Files or objects it stores, at most; scratch files, which do not stay, are not counted.
     block_bytes : int
         Memory that one block needs at most, apart from its pieces.
     piece_bytes : int
         Memory that each of the pieces made side by side needs in addition.
     at_once : int, optional
         Blocks done at a time at most, where one of them keeps all workers busy.
+    pieces : int, optional
+        Pieces that one block has at most: no more are made side by side.
     """
 
     title: str
@@ -75,6 +77,7 @@ class Stage:
     block_bytes: int = 0
     piece_bytes: int = 0
     at_once: int | None = None
+    pieces: int | None = None
 
     def lanes(self, workers: int) -> int:
         """Blocks that are in the making at a time."""
@@ -82,7 +85,8 @@ class Stage:
 
     def side_by_side(self, workers: int) -> int:
         """Pieces of one block made at a time: more than one where blocks are too few."""
-        return max(1, workers // self.lanes(workers))
+        side = max(1, workers // self.lanes(workers))
+        return side if self.pieces is None else max(1, min(side, self.pieces))
 
     def peak_bytes(self, workers: int) -> int:
         """Memory that the blocks in the making need at most."""
@@ -193,7 +197,7 @@ class Plan:
 
     @property
     def objects(self) -> int:
-        """Files or objects written, at most."""
+        """Files or objects stored, at most; scratch files apart."""
         return sum(stage.objects for stage in self.stages)
 
     def peak_bytes(self, workers: int, *, processes: bool = False) -> int:

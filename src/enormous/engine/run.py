@@ -16,7 +16,7 @@ from enormous._text import bytes_text, count_text
 from enormous.engine.executors import Executor, Job, executor_of
 from enormous.engine.intervals import Intervals
 from enormous.engine.journal import Record
-from enormous.engine.output import check_space
+from enormous.engine.output import check_space, check_writable
 from enormous.engine.plan import Plan
 from enormous.engine.progress import Progress, Silent
 from enormous.engine.shares import Share, need_all, need_before
@@ -71,7 +71,8 @@ def run(
         By default one for each core this process may use; on a cluster, for each thread.
     resume : bool
         Go on with what an interrupted run of the same plan has left; without it, that is
-        removed. A share always goes on with what is there.
+        removed, unless all was done and only putting it in place is left. A share always goes
+        on with what is there.
     progress : Progress, optional
         Is told how far it is; see :func:`enormous.engine.progress.where_seen`.
     stage, share : int and pair of int, optional
@@ -86,8 +87,9 @@ def run(
     Raises
     ------
     UsageError
-        If another run of this plan is going on, if only another plan can be resumed, or
-        earlier stages are not complete.
+        If another run of this plan is going on, if only another plan can be resumed, if shares
+        have made blocks that would be dropped without `resume`, or earlier stages are not
+        complete.
     DataError
         If the disk is full, memory does not suffice, or the data cannot be processed. What
         was done is kept for `resume`, unless no block was.
@@ -131,7 +133,8 @@ def finish(out: str | os.PathLike[str], *, workers: int = 1) -> Done:
         try:
             unfinished.publish(workers)
         except BaseException as error:
-            _raise(unfinished.failed(error), error)
+            again = f"enormous finish {unfinished.out}"
+            _raise(unfinished.failed(error, again), error)
     finally:
         unfinished.close()
     return Done(plan, time.perf_counter() - began, 0, plan.blocks, 0)
@@ -181,7 +184,8 @@ class _Run:
             try:
                 self._stage(unfinished, part.number, done, record, part.start, part.stop)
             except BaseException as error:
-                _raise(unfinished.failed(self._told(error), shared=True), error)
+                told = unfinished.failed(self._told(error), "the same call again", shared=True)
+                _raise(told, error)
             finally:
                 record.close()
         finally:
@@ -262,7 +266,10 @@ def _numbers(found: Intervals, start: int, stop: int) -> Iterator[int]:
 def _check_place(unfinished: Unfinished) -> None:
     """Refuse early what publishing would refuse late."""
     plan, out = unfinished.plan, unfinished.out
-    if plan.publish is not None or plan.overwrite or unfinished.journal.publishing:
+    if plan.publish is not None or plan.overwrite:
+        check_writable(out)
+        return
+    if unfinished.journal.publishing:
         return
     if os.path.lexists(out) and not (out.is_dir() and not any(out.iterdir())):
         raise UsageError(f"{out} exists: choose another output, or pass --overwrite")

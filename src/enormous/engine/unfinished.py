@@ -28,6 +28,8 @@ from enormous.errors import DataError, EnormousError, UsageError
 
 _LETTERS = 8  # of the hash, in names
 
+GO_ON = "the same call with --resume (resume=True)"
+
 
 @dataclass
 class Unfinished:
@@ -52,12 +54,26 @@ class Unfinished:
         self.journal = Journal(self.plan, self.out.with_name(f".{self.out.name}.journal-{mark}"))
 
     def open(self, *, resume: bool) -> None:
-        """Lock, then go on with what is there or start over."""
+        """Lock, then go on with what is there or start over.
+
+        What was about to be put in its place is never started over: it may be half there, and
+        what it replaces half gone. The same plan makes the same bytes, so it is completed.
+
+        Raises
+        ------
+        UsageError
+            If only another plan's work can be resumed, another plan's output is half in its
+            place, or shares have made blocks and `resume` is not given.
+        """
+        self._refuse_half_placed()
         if resume and not self.journal.exists:
             self._refuse_others()
         with self._opening():
             self.journal.lock()
-            self._start(afresh=not (resume and self._there))
+            go_on = self._there and (resume or self.journal.publishing)
+            if not go_on:
+                self._refuse_to_drop_shares(resume)
+            self._start(afresh=not go_on)
 
     def open_shared(self, check: Callable[[Journal], object]) -> None:
         """Lock for one share of several: the first of them makes the folders.
@@ -67,6 +83,7 @@ class Unfinished:
         check : callable
             Raises if the share may not be run.
         """
+        self._refuse_half_placed()
         with self._opening():
             first = self.journal.share_lock()
             afresh = first and not self._there
@@ -138,6 +155,26 @@ class Unfinished:
                     f"{difference(self.plan, folder)}; call as then, or leave out --resume"
                 )
 
+    def _refuse_half_placed(self) -> None:
+        """Let no plan work in place beside another one that a kill has left half in it."""
+        for folder in journals(self.out) if self.plan.publish is not None else ():
+            if folder != self.journal.folder and (folder / "publishing").exists():
+                raise UsageError(
+                    f"{self.out}: another call was ended while it put its output in place; "
+                    f"enormous finish {self.out} completes that, then call again"
+                )
+
+    def _refuse_to_drop_shares(self, resume: bool) -> None:
+        """Keep a forgotten --resume from throwing away what a job array has made."""
+        if resume or not self._there or not any(self.journal.folder.glob("stage-*.records")):
+            return
+        if done := self._count():
+            raise UsageError(
+                f"{self.out}: {_done_text(done, self.plan)} in shares already: --resume "
+                f"(resume=True) goes on with them, or remove {self.folder} and "
+                f"{self.journal.folder}"
+            )
+
     def publish(self, workers: int) -> None:
         """Complete the metadata, put the output in its place, remove the journal."""
         work = Work(self.plan, self.folder, workers=workers, side_by_side=workers)
@@ -160,8 +197,19 @@ class Unfinished:
         """Let others in."""
         self.journal.unlock()
 
-    def failed(self, error: BaseException, *, shared: bool = False) -> BaseException:
-        """Keep what is worth it, else leave nothing; the error as it shall be told."""
+    def failed(
+        self, error: BaseException, go_on: str = GO_ON, *, shared: bool = False
+    ) -> BaseException:
+        """Keep what is worth it, else leave nothing; the error as it shall be told.
+
+        Parameters
+        ----------
+        error : BaseException
+        go_on : str
+            The call that goes on with what is kept, in words.
+        shared : bool
+            Others work on it too: keep it in any case.
+        """
         free = free_bytes(self.out.parent)  # before the half-written data is gone
         told = explain(error, self.out, self.plan.disk_bytes, free)
         done = self._count()
@@ -170,11 +218,13 @@ class Unfinished:
             if self.folder.exists():
                 told = DataError(f"{self.folder} could not be removed, remove it by hand ({told})")
             return told
-        go_on = "the same call again" if shared else "the same call with --resume (resume=True)"
+        kept = [str(path) for path in (self.folder, self.journal.folder) if path.exists()]
+        if self.journal.publishing:  # it may be half in its place: nobody shall remove the rest
+            return _with(told, f"{_done_text(done, self.plan)} and kept: {go_on} goes on")
         return _with(
             told,
-            f"{done:,} of {count_text(self.plan.blocks, 'block')} are done and kept: {go_on} goes "
-            f"on; or remove {self.folder} and {self.journal.folder}",
+            f"{_done_text(done, self.plan)} and kept: {go_on} goes on; or remove "
+            f"{' and '.join(kept)}",
         )
 
     def _count(self) -> int:
@@ -189,6 +239,11 @@ class Unfinished:
     def _remove_parents(self) -> None:
         for folder in self._made:
             remove_if_empty(folder)
+
+
+def _done_text(done: int, plan: Plan) -> str:
+    verb = "is" if done == 1 else "are"
+    return f"{done:,} of {count_text(plan.blocks, 'block')} {verb} done"
 
 
 def _with(error: BaseException, more: str) -> BaseException:
@@ -229,6 +284,8 @@ def find(out: Path) -> Unfinished:
         If its journal cannot be read.
     """
     found = journals(out)
+    half = [path for path in found if (path / "publishing").exists()]
+    found = half if len(half) == 1 else found  # what is half in its place comes first
     if not found:
         raise UsageError(f"{out}: nothing unfinished beside it; run its stages first")
     if len(found) > 1:
