@@ -32,3 +32,24 @@ def test_a_memory_limit_is_enforced_and_leaves_room_below_it() -> None:
     ask = "x = bytearray({n} * 10**6); print(len(x))"
     assert run_limited(ask.format(n=20), 60) == "20000000"
     assert run_limited(ask.format(n=80), 60) == "MemoryError"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits are Linux's")
+def test_memory_that_was_freed_before_the_limit_is_not_given_on_top():
+    before = "import numpy as np\nfor n in (20, 10, 20): np.ones(n * 125_000)\nheld = []"
+    fill = "\nwhile len(held) < 200: held.append(np.ones(125_000))"
+    ask = f"try:{fill.replace(chr(10), chr(10) + ' ')}\nexcept MemoryError: print(len(held))"
+    assert 45 <= int(run_limited(ask, 50, before=before)) <= 60  # MB
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits are Linux's")
+def test_a_thread_costs_little_of_the_limit():
+    ask = """
+    import threading
+    done = threading.Event()
+    many = [threading.Thread(target=done.wait, daemon=True) for _ in range(30)]
+    for thread in many: thread.start()
+    done.set()
+    print(len(many))
+    """
+    assert run_limited(ask, 60) == "30"

@@ -7,12 +7,24 @@ own notebook is never at risk.
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 import textwrap
 
 from enormous.errors import DataError
+
+# What a process may take is counted by what it has reserved. So let it reserve little that it
+# does not use: small stacks for its threads, read when a process starts, and one heap, from
+# which freed memory goes back at once. Else what `before` has freed could be used again, and
+# the limit would be larger than it says.
+_SMALL_STACKS = 'ulimit -S -s 1024; exec "$@"'  # KiB
+_FREED_AT_ONCE = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": "65536",
+    "MALLOC_TRIM_THRESHOLD_": "65536",
+}
 
 _PREAMBLE = """
 import resource
@@ -36,7 +48,7 @@ def run_limited(code: str, megabytes: int, *, before: str = "") -> str:
         Memory allowed on top of what the interpreter and ``before`` take, in MB.
     before : str
         Lines that run before the limit is set: imports, and whatever starts threads,
-        whose stacks count as memory.
+        whose stacks count as memory (1 MiB each).
 
     Returns
     -------
@@ -52,7 +64,8 @@ def run_limited(code: str, megabytes: int, *, before: str = "") -> str:
         raise DataError(f"a memory limit can be enforced on Linux only, not on {sys.platform}")
     preamble = _PREAMBLE.format(before=textwrap.dedent(before), extra=megabytes * 10**6)
     done = subprocess.run(
-        [sys.executable, "-c", preamble + textwrap.dedent(code)],
+        ["sh", "-c", _SMALL_STACKS, "sh", sys.executable, "-c", preamble + textwrap.dedent(code)],
+        env=os.environ | _FREED_AT_ONCE,
         capture_output=True,
         text=True,
         timeout=120,
