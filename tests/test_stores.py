@@ -1,6 +1,8 @@
 """Every kind of location, read by zarr, tensorstore and obstore; and outputs refused."""
 
+import errno
 import json
+import os
 import socket
 import time
 import zipfile
@@ -19,7 +21,8 @@ from zarr.core.sync import sync
 
 from enormous.errors import DataError, UsageError
 from enormous.ledger import Ledger
-from enormous.stores import Location, check_new, exists, forget, join, locate
+from enormous.ome.inspect import inspect
+from enormous.stores import Location, check_links, check_new, exists, forget, join, locate
 
 IMAGE = np.arange(20 * 21 * 22, dtype="<u2").reshape(20, 21, 22)
 ODD_NAMES = ["plain", "with space", "übergroß-ß-脳", "50%20off", "a#b?c", "dots.in.name", "[x]"]
@@ -181,6 +184,13 @@ def test_a_server_that_is_not_there_is_given_up_soon() -> None:
     assert time.monotonic() - start < 10
     assert f"http://127.0.0.1:{port}/scan.zarr cannot be reached" in str(caught.value)
     assert "\n" not in str(caught.value)
+    with pytest.raises(DataError) as caught:
+        inspect(f"http://127.0.0.1:{port}/scan.zarr")
+    told = str(caught.value)
+    assert "zarr.json: " in told or ".zattrs: " in told
+    assert told.endswith("error sending request (Connection refused)")
+    assert len(told) < 200
+    assert "retries" not in told
 
 
 @pytest.mark.parametrize(
@@ -279,6 +289,37 @@ def test_a_link_into_an_array_is_refused(tmp_path: Path) -> None:
         for overwrite in (False, True):
             with pytest.raises(UsageError, match="an existing Zarr array"):
                 check_new(tmp_path / out, overwrite)
+
+
+def test_a_link_to_nothing_is_no_place_for_an_output(tmp_path: Path) -> None:
+    (tmp_path / "out.zarr").symlink_to("away/scan.zarr")
+    (tmp_path / "new.zarr").symlink_to("next.zarr")
+    (tmp_path / "disk").symlink_to(tmp_path / "unmounted")
+    cases = {"out.zarr": ("out.zarr", "away"), "disk/new/out.zarr": ("disk", "unmounted")}
+    for out, (link, missing) in cases.items():
+        words = rf"{tmp_path}/{link} is a link to .*, and {tmp_path}/{missing} does not exist"
+        with pytest.raises(UsageError, match=words):
+            check_links(str(tmp_path / out))
+    (tmp_path / "unmounted").mkdir()
+    for out in ("disk/new/out.zarr", "new.zarr", "new/out.zarr"):
+        check_links(str(tmp_path / out))
+
+
+def test_a_folder_without_permission_is_told_as_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Any, *_: Any, **__: Any) -> Any:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    with monkeypatch.context() as closed:  # root may read all: no mode would do
+        closed.setattr(os, "lstat", refuse)
+        with pytest.raises(DataError, match=r"x\.zarr cannot be looked at: permission denied"):
+            exists(tmp_path / "x.zarr")
+        with pytest.raises(DataError, match=r"x\.zarr cannot be looked at: permission denied"):
+            locate(tmp_path / "x.zarr").zarr()
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(DataError, match=r"x\.zarr/\.zarray cannot be read: Permission denied"):
+        check_new(tmp_path / "x.zarr")
 
 
 def test_folders_files_and_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

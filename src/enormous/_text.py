@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
@@ -27,3 +28,16 @@ def shape_text(shape: Sequence[int]) -> str:
 def count_text(count: int, singular: str, plural: str | None = None) -> str:
     """A number with its noun: ``1 level``, ``1,234 objects``."""
     return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
+
+
+def reason_text(error: BaseException) -> str:
+    """What an error of a library says, in one line.
+
+    The byte stores add how often they tried and pages of their own insides; of those only the
+    system's word is kept: ``Connection refused``.
+    """
+    told, _, insides = str(error).partition("Debug source:")
+    told = re.sub(r"^Generic \w+ error: ", "", " ".join(told.split()))
+    told = re.sub(r" in [0-9.]+\w? ?s(, after [0-9]+ retries, .*?)? - ", ": ", told, count=1)
+    cause = re.search(r'message: "([^"]+)"', insides)
+    return f"{told} ({cause[1]})" if cause else told or type(error).__name__

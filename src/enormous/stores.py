@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote, urlsplit
 
+from enormous._text import reason_text
 from enormous.errors import DataError, UsageError
 from enormous.ledger import NODE_NAMES
 
@@ -232,11 +233,11 @@ def exists(url: "str | os.PathLike[str] | Location") -> bool:
     Raises
     ------
     DataError
-        If a zip archive is broken, or a server does not answer.
+        If a zip archive is broken, a server does not answer, or a folder above may not be read.
     """
     location = locate(url)
     if location.kind == "file":
-        return os.path.lexists(location.base)
+        return _on_disk(location.base)
     if location.kind == "http":
         return _on_server(location)
     prefix = f"{location.inner}/" if location.inner else ""
@@ -247,6 +248,16 @@ def exists(url: "str | os.PathLike[str] | Location") -> bool:
         )
     store = _memory.get(location.base)
     return store is not None and any(store.list(prefix or None))
+
+
+def _on_disk(path: str) -> bool:
+    try:
+        os.lstat(path)
+    except PermissionError as error:  # "does not exist" would send people to look for a typo
+        raise DataError(f"{path} cannot be looked at: permission denied in its folder") from error
+    except OSError:
+        return False
+    return True
 
 
 def forget(url: str) -> None:
@@ -303,6 +314,32 @@ def check_new(url: "str | os.PathLike[str] | Location", overwrite: bool = False)
     if location.kind == "file" and _holds_more_than_data(location.base):
         raise UsageError(f"{location.url} is not an output to overwrite: choose another")
     return location
+
+
+def check_links(path: str) -> None:
+    """Make sure that following links to an output makes no folders where they once led.
+
+    Where a disk is not mounted, that would be on the disk below. The output itself may be a
+    link to what is yet to be made, in a folder that is there. Called before links are followed.
+
+    Parameters
+    ----------
+    path : str
+        Absolute.
+
+    Raises
+    ------
+    UsageError
+        It names the link and where it leads.
+    """
+    for place in [path, *(above.base for above in _parents(Location(path, "file", path)))]:
+        target = os.path.realpath(place)
+        needed = os.path.dirname(target) if place == path else target
+        if os.path.islink(place) and not os.path.exists(needed):
+            raise UsageError(
+                f"{place} is a link to {os.readlink(place)}, and {needed} does not exist: make "
+                "that folder, or choose another output"
+            )
 
 
 def _holds_more_than_data(path: str) -> bool:
@@ -392,7 +429,8 @@ def _read(location: Location, name: str) -> bytes | None:
     except OSError as error:
         if error.errno == errno.ELOOP:  # a link that leads to itself
             return None
-        raise
+        place = os.path.join(location.base, name)
+        raise DataError(f"{place} cannot be read: {error.strerror or error}") from error
 
 
 def _zip_names(path: str) -> frozenset[str]:
@@ -418,8 +456,7 @@ def _on_server(location: Location) -> bool:
     try:
         return any(_has(store, key) for key in [*candidates, *([name] if name else [])])
     except BaseError as error:
-        reason = str(error).split("\n", 1)[0]
-        raise DataError(f"{location.url} cannot be reached: {reason}") from error
+        raise DataError(f"{location.url} cannot be reached: {reason_text(error)}") from error
 
 
 def _has(store: Any, key: str) -> bool:

@@ -260,6 +260,9 @@ def test_no_link_leads_into_an_array(tmp_path: Path, overwrite: bool) -> None:
 
 def test_a_link_stays_and_its_target_is_written(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "far" / "image.zarr")
+    with pytest.raises(UsageError, match=r"/far does not exist"):
+        samples.run("sparse", tmp_path / "link", shape=SHAPE)
+    (tmp_path / "far").mkdir()
     for overwrite in (False, True):
         samples.run("sparse", tmp_path / "link", shape=SHAPE, overwrite=overwrite)
         assert (tmp_path / "link").is_symlink()

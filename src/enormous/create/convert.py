@@ -53,7 +53,7 @@ from enormous.grid import DEFAULT_CODEC
 from enormous.kernels import METHODS
 from enormous.ome.metadata import VERSIONS, axes_of
 from enormous.ome.pyramid import Factors, Level, Shards, layout, levels_of
-from enormous.stores import check_new, locate
+from enormous.stores import check_links, check_new, locate
 
 
 def plan(
@@ -286,11 +286,13 @@ def output_place(out: str | os.PathLike[str], overwrite: bool, *, label: bool = 
     Raises
     ------
     UsageError
-        If it exists, may not be replaced, or is or lies inside an array; or is no folder; or
-        lies inside an image, where only labels do (`label`), in their place.
+        If it exists, may not be replaced, or is or lies inside an array; or is no folder, or
+        its links lead nowhere; or lies inside an image, where only labels do (`label`), in
+        their place.
     """
     location = locate(out)
     if location.kind == "file":
+        check_links(location.base)
         asked, location = location.base, locate(os.path.realpath(location.base))
         check_new(location, overwrite=True)  # what is in an array is told first
         check_inside(location.base, asked, label)

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from enormous._text import reason_text
 from enormous.errors import DataError, EnormousError, UsageError
 from enormous.ledger import is_metadata
 from enormous.ome.members import Plate, read_members, read_plate

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from enormous._text import reason_text
 from enormous.codecs import Codec
 from enormous.errors import DataError
 from enormous.grid import Grid, Shape

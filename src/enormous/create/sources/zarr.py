@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from enormous._text import reason_text
 from enormous.create.sources._layout import Layout, layout, native_dtype
 from enormous.create.sources._units import in_one_unit, is_time, unit_name
 from enormous.create.sources.source import Region, Source
@@ -201,7 +202,7 @@ class ZarrReader:
             else:
                 out[...] = self._tensorstore[box].read().result()
         except Exception as error:  # each store and codec has exceptions of its own
-            reason = " ".join(str(error).split())[:300] or type(error).__name__
+            reason = reason_text(error)[:300]
             raise DataError(f"{self._detail.url} cannot be read: {reason}") from error
 
     def close(self) -> None:
