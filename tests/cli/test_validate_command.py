@@ -91,6 +91,22 @@ def test_json_is_the_whole_of_stdout(run: Run, scan: Path) -> None:
     assert report["checked"]["levels"] == 2
 
 
+def test_a_damaged_root_is_a_fault_with_its_path(run: Run, scan: Path) -> None:
+    for content, said in ((b"{", "is not JSON"), (b"{}", "has node_type None"), (b"\xff", "JSON")):
+        (scan / "zarr.json").write_bytes(content)
+        code, stdout, stderr = run("validate", scan)
+        assert (code, stderr) == (1, "")
+        first, last = stdout.splitlines()
+        assert first.startswith("error: .: zarr.json ")
+        assert first.endswith(" [zarr]")
+        assert said in first
+        assert last == f"{scan}: unknown: 1 error, 0 warnings"
+        code, stdout, stderr = run("validate", scan, "--json")
+        report = json.loads(stdout)
+        assert (code, stderr, report["valid"], report["kind"]) == (1, "", False, "unknown")
+        assert [(f["path"], f["rule"]) for f in report["faults"]] == [("", "zarr")]
+
+
 def test_what_a_server_cannot_tell_is_said(run: Run, scan: Path) -> None:
     with serving(scan.parent) as served:
         code, stdout, _ = run("validate", f"{served.url}/a.zarr")

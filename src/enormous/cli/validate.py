@@ -50,7 +50,7 @@ def _print_summary(report: Report) -> None:
     if report.faults:
         errors = count_text(len(report.errors), "error")
         faults = f"{errors}, {count_text(len(report.warnings), 'warning')}"
-    typer.echo(f"{report.url}: {what}: {faults} in {counts}")
+    typer.echo(f"{report.url}: {what}: {faults}{f' in {counts}' if counts else ''}")
 
 
 def _as_dict(report: Report) -> dict[str, Any]:

@@ -15,8 +15,13 @@ from functools import cached_property
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from enormous._text import reason_text
 from enormous.errors import DataError, UsageError
 from enormous.stores import Location, exists
+
+
+class Damaged(DataError):
+    """Metadata that is there and cannot be made sense of: a fault of the data, to be listed."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +93,10 @@ class Tree:
 
         Raises
         ------
+        Damaged
+            If its metadata is damaged.
         DataError
-            If it is not Zarr, or its metadata is damaged.
+            If it is not Zarr.
         """
         node = self.node("")
         if node is None:
@@ -105,7 +112,7 @@ class Tree:
 
         Raises
         ------
-        DataError
+        Damaged
             If its metadata is damaged.
         """
         finders = [self._third, self._second]
@@ -156,7 +163,7 @@ class Tree:
             return None
         kind, form = metadata.get("node_type"), metadata.get("zarr_format")
         if kind not in ("array", "group") or form != 3:
-            raise DataError(f"zarr.json has node_type {kind!r} and zarr_format {form!r}")
+            raise Damaged(f"zarr.json has node_type {kind!r} and zarr_format {form!r}")
         return Node(path, kind, 3, _attributes(metadata.get("attributes", {})), metadata)
 
     def _second(self, path: str) -> Node | None:
@@ -174,9 +181,9 @@ class Tree:
         try:
             value = json.loads(data)
         except (ValueError, RecursionError) as error:
-            raise DataError(f"{name} is not JSON: {error}") from error
+            raise Damaged(f"{name} is not JSON: {error}") from error
         if not isinstance(value, Mapping):
-            raise DataError(f"{name} is not a JSON object")
+            raise Damaged(f"{name} is not a JSON object")
         return value
 
     def _read(self, key: str) -> bytes | None:
@@ -188,14 +195,14 @@ class Tree:
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 return None
             except OSError as error:
-                raise DataError(f"{key} cannot be read: {error.strerror}") from error
+                raise Damaged(f"{key} cannot be read: {error.strerror}") from error
         if self._archive is not None:
             try:
                 return self._archive.read(self._prefix + key)
             except KeyError:
                 return None
             except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
-                raise DataError(f"{key} cannot be read from the zip file: {error}") from error
+                raise Damaged(f"{key} cannot be read from the zip file: {error}") from error
         from obstore.exceptions import BaseError, PermissionDeniedError
 
         try:
@@ -203,13 +210,14 @@ class Tree:
         except (FileNotFoundError, PermissionDeniedError):
             return None  # a bucket that cannot be listed forbids what is not there
         except BaseError as error:
-            reason = str(error).split("\n", 1)[0]
-            raise DataError(f"{self.location.url} cannot be reached: {reason}") from error
+            raise DataError(
+                f"{self.location.url} cannot be reached: {reason_text(error)}"
+            ) from error
 
 
 def _attributes(value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise DataError("its attributes are not a JSON object")
+        raise Damaged("its attributes are not a JSON object")
     return value
 
 

@@ -56,7 +56,7 @@ class Report:
     ----------
     url : str
     kind : str
-        As :class:`enormous.ome.inspect.Found` has it.
+        As :class:`enormous.ome.inspect.Found` has it; ``unknown`` where that is damaged.
     version : str or None
         Of OME-Zarr, as far as it is stated or can be told.
     faults : tuple of Fault

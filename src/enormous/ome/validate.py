@@ -25,7 +25,7 @@ from enormous.ome._validate_arrays import (
     open_levels,
 )
 from enormous.ome._validate_levels import check_label, check_levels
-from enormous.ome._validate_nodes import Node, Tree, below
+from enormous.ome._validate_nodes import Damaged, Node, Tree, below
 from enormous.ome._validate_report import Fault, Findings, Report, Value
 from enormous.stores import Location, locate
 
@@ -60,7 +60,11 @@ def validate(url: str | os.PathLike[str] | Location) -> Report:
     """
     location = locate(url)
     with Tree(location) as tree:
-        root = tree.root()
+        try:
+            root = tree.root()
+        except Damaged as error:  # a fault like any other: with its path, and in the JSON
+            fault = Fault("", "zarr", str(error))
+            return Report(location.url, "unknown", None, (fault,), {})
         run = Run(tree, Findings(), root.zarr_format)
         if root.zarr_format == 3 and any(map(tree.has, (".zgroup", ".zarray"))):
             message = "has metadata of Zarr formats 2 and 3: readers may take either"
