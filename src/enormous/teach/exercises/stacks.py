@@ -6,7 +6,7 @@ from typing import Any
 from enormous.teach.check import NotAnswered, exercise
 
 
-@exercise("stacks-1", hint="How many steps lie between 256 numbers?")
+@exercise("stacks-1", hint="How many steps lie between 256 numbers?", rtol=1e-3)
 def step_and_noise() -> float:
     return (0.7 + 0.1) / 255 / 0.02
 
@@ -16,25 +16,35 @@ def opened_in_all() -> int:
     return 2000 * math.ceil(2500 / 128) * math.ceil(4000 / 128)
 
 
-def _images() -> list[tuple[Any, float, float]]:
+@exercise("stacks-3", many=True)
+def to_window(window: Any) -> str:
     import numpy as np
 
+    if not callable(window):
+        return "Give the function itself: check('stacks-3', to_window)."
     ramp = np.linspace(-1, 2, 24).reshape(2, 3, 4)
     halves = np.array([[[0.5, 1.5, 2.5, 254.5]]])
     holes = np.array([[[np.nan, -5.0, 300.0, np.inf]]])
-    return [(ramp, 0.0, 1.0), (halves, 0.0, 255.0), (holes, -1.0, 100.0)]
-
-
-@exercise(
-    "stacks-3",
-    hint="Clip, scale to 0..255, round with np.rint, and only then change the dtype.",
-    cases=_images(),
-)
-def to_window(image: Any, low: float, high: float) -> Any:
-    import numpy as np
-
-    known = np.where(np.isnan(image), low, image)
-    return np.rint((np.clip(known, low, high) - low) / (high - low) * 255).astype(np.uint8)
+    ct = np.linspace(-0.3, 1.2, 12, dtype=np.float32).reshape(3, 2, 2)
+    for image, low, high, hint in (
+        (ramp, 0.0, 1.0, "Clip, scale to 0..255, round, and only then change the dtype."),
+        (halves, 0.0, 255.0, "0.5 becomes 0, 1.5 and 2.5 become 2: np.rint does that."),
+        (holes, -1.0, 100.0, "NaN becomes 0, and what lies outside 0 or 255."),
+        (ct, -0.25, 1.15, "Scale by the window: low becomes 0, high 255."),
+    ):
+        given = image.copy()
+        found = window(given, low, high)
+        if found is None or found is ...:
+            raise NotAnswered
+        if getattr(found, "dtype", None) != np.uint8:
+            return f"It returns {getattr(found, 'dtype', type(found).__name__)}, not uint8."
+        known = np.where(np.isnan(image), low, image)
+        right = np.rint((np.clip(known, low, high) - low) / (high - low) * 255)
+        if found.shape != image.shape or (found != right).any():
+            return f"It is wrong for values from {image.min():g} to {image.max():g}. {hint}"
+        if not np.array_equal(given, image, equal_nan=True):
+            return "It changes the image that it was given."
+    return ""
 
 
 @exercise("stacks-4", many=True)
