@@ -26,6 +26,7 @@ import enormous
 from enormous import samples
 from enormous.create.stages import metadata_objects
 from enormous.errors import DataError, UsageError
+from enormous.ome.validate import validate
 from enormous.samples import blocks, catalogue
 
 SHAPE = (37, 30, 41)
@@ -113,6 +114,9 @@ def test_channels_and_time_points_stand_before_space(tmp_path: Path) -> None:
     for t, c in ((0, 0), (2, 0), (1, 1)):
         expected = samples.generate("heart", shape=SHAPE, channel=c, time=t)
         np.testing.assert_array_equal(image[t, c], expected)
+    ome: Any = zarr.open_group(str(out), mode="r").attrs["ome"]
+    assert ome["multiscales"][0]["axes"][0] == {"name": "t", "type": "time", "unit": "second"}
+    assert validate(out).faults == ()
     for wrong in ({"channels": 3}, {"channels": 0}, {"timepoints": 0}):
         with pytest.raises(UsageError):
             samples.plan("heart", tmp_path / "x", shape=SHAPE, **wrong)

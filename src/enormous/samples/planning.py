@@ -77,7 +77,7 @@ def plan(
     seed : int
         Of the twin: everything random follows from it.
     channels, timepoints : int, optional
-        Of the heart: adds an axis ``c`` (1 or 2) and an axis ``t``.
+        Of the heart: adds an axis ``c`` (1 or 2) and an axis ``t``, a second from one to the next.
     workers : int, optional
         Threads to plan for; by default one for each core.
     overwrite : bool
@@ -119,7 +119,8 @@ def plan(
         dimension_names=tuple(letters) if zarr_format == 3 else None,
         key_encoding="default" if zarr_format == 3 else "v2",
     )
-    spec = Recipe(name, "real" if source == "real" else "twin", int(seed), axes_of(letters), target)
+    axes = axes_of(letters, time_unit="second")
+    spec = Recipe(name, "real" if source == "real" else "twin", int(seed), axes, target)
     return _plan(spec, output_place(out, overwrite), overwrite, workers_or_default(workers))
 
 
