@@ -180,3 +180,26 @@ def test_nothing_stored_has_no_ratio(tmp_path: Path, capsys: pytest.CaptureFixtu
     np.save(tmp_path / "void.npy", np.zeros((8, 8, 8), "u2"))
     assert call("convert", tmp_path / "void.npy", tmp_path / "o", "--voxel-size", 1) == 0
     assert "0 bytes in 0 objects (ratio -)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--window", "5,1", "--dtype", "uint8"], "the lower one first"),
+        (["--window", "1,5"], "needs --dtype"),
+        (["--axes", "qqq"], "axes 'qqq': give y, x"),
+        (["--source-order", "middle"], "byte order 'middle' is not known"),
+        (["--shape", "139,120,-119", "--source-dtype", "uint16"], "positive numbers of voxels"),
+        (["--method", "best"], "unknown method 'best'"),
+        (["--codec", "zip"], "zip"),
+    ],
+)
+def test_what_is_wrong_in_any_place_is_told_before_that_the_place_is_taken(
+    tmp_path: Path, scan: Path, capsys: pytest.CaptureFixture[str], options: list[Any], said: str
+) -> None:
+    (tmp_path / "o").mkdir()
+    (tmp_path / "o" / "thesis.tex").write_text("mine")
+    assert call("convert", scan, tmp_path / "o", *options) == 2
+    told_ = capsys.readouterr().err
+    assert said in told_
+    assert "exists" not in told_

@@ -160,6 +160,14 @@ def test_npy_and_raw_that_do_not_fit(tmp_path: Path) -> None:
         open_source(raw, shape=(3, 4, 5))
     with pytest.raises(UsageError, match="'uint17' is not known"):
         open_source(raw, shape=(3, 4, 5), dtype="uint17")
+    for how, said in (
+        ({"shape": (3, 4, -5)}, "shape 3,4,-5: give positive"),
+        ({"shape": (3, 4, 5), "offset": -1}, "offset -1: give the bytes"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            open_source(raw, dtype="uint16", **how)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="is a folder; shape, dtype, byte order and offset are of"):
+        open_source(tmp_path, shape=(3, 4, 5), dtype="uint16")
 
 
 # --- HDF5

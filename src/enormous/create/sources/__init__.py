@@ -19,7 +19,7 @@ from enormous.errors import DataError, UsageError
 if TYPE_CHECKING:
     from enormous.stores import Location
 
-__all__ = ["Reader", "Source", "open_reader", "open_source"]
+__all__ = ["Reader", "Source", "check_asked", "open_reader", "open_source"]
 
 _INSIDE = re.compile(r"(?P<file>.+\.(?:h5|hdf5|hdf|he5|nxs|ims)):(?P<dataset>/?.+)", re.I)
 
@@ -90,6 +90,30 @@ def open_source(
     if os.path.isdir(path):
         return _open_folder(path, axes)
     return _open_file(path, dataset, axes)
+
+
+def check_asked(
+    *,
+    axes: str | None,
+    shape: Sequence[int] | None,
+    dtype: str | None,
+    order: str | None,
+    offset: int,
+) -> None:
+    """Refuse what no input could make right, without looking at one; as for `open_source`.
+
+    Raises
+    ------
+    UsageError
+    """
+    if axes is not None:
+        from enormous.create.sources._layout import check_letters
+
+        check_letters(axes)
+    if shape is not None or dtype is not None or order is not None or offset:
+        from enormous.create.sources.raw import check_raw
+
+        check_raw(shape, dtype, order, offset)
 
 
 def open_reader(source: Source, workers: int = 1) -> Reader:

@@ -183,9 +183,20 @@ def _asked(axes: str, shape: Shape, where: str) -> str:
             f"axes {axes!r} name {len(letters)} axes but {where} has {len(shape)} "
             f"({shape_text(shape)}); give one letter for each"
         )
+    check_letters(axes)
+    return letters
+
+
+def check_letters(axes: str) -> None:
+    """Refuse axes that no array has.
+
+    Raises
+    ------
+    UsageError
+    """
+    letters = axes.lower()
     if set(letters) - set(ORDER) or not _fit(letters):
         raise UsageError(f"axes {axes!r}: give y, x and any of t, c, z, each once")
-    return letters
 
 
 def native_dtype(dtype: Any, where: str) -> str:

@@ -50,10 +50,15 @@ def open_raw(
     Raises
     ------
     UsageError
-        If shape or dtype are not given.
+        If shape or dtype are not given, or it is a folder.
     DataError
         If the file has another size than they make.
     """
+    if os.path.isdir(path):
+        raise UsageError(
+            f"{path} is a folder; shape, dtype, byte order and offset are of raw files"
+        )
+    check_raw(shape, dtype, order, offset)
     known = stamp(path)
     if shape is None or dtype is None:
         raise UsageError(
@@ -64,7 +69,7 @@ def open_raw(
     native = native_dtype(stored, path)
     given = layout("", shape, path, axes)
     expected = offset + math.prod(given.stored_shape) * stored.itemsize
-    if offset < 0 or known.size != expected:
+    if known.size != expected:
         before = f" after {offset:,} bytes of header" if offset else ""
         raise DataError(
             f"{path} has {known.size:,} bytes, but {shape_text(shape)} voxels of {native}{before} "
@@ -79,6 +84,22 @@ def open_raw(
         natural=flat_natural(given),
         detail=FlatDetail(Flat(known, offset, stored.str, given.stored_shape), given),
     )
+
+
+def check_raw(
+    shape: Sequence[int] | None, dtype: str | None, order: str | None, offset: int
+) -> None:
+    """Refuse what is right of no raw file, before one is looked at.
+
+    Raises
+    ------
+    UsageError
+    """
+    if shape is not None and any(n < 1 for n in shape):
+        raise UsageError(f"shape {','.join(map(str, shape))}: give positive numbers of voxels")
+    if offset < 0:
+        raise UsageError(f"offset {offset}: give the bytes before the first voxel, 0 or more")
+    _dtype(dtype or "uint8", order)
 
 
 def _dtype(name: str, order: str | None) -> np.dtype[np.generic]:
