@@ -11,7 +11,7 @@ import re
 import shutil
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,8 @@ class Output:
     version: str = "0.5"
     channels: tuple[str, ...] = ()  # none for label images
     is_label: bool = False
+    time_unit: str | None = None
+    labels: Mapping[str, Output] = field(default_factory=dict)  # inside it, by name
 
     @property
     def zipped(self) -> bool:
@@ -52,12 +54,14 @@ class Output:
     def levels(self) -> list[Array]:
         """Voxels of all levels: the first as they went in, the others as zarr reads them."""
         group = self.open()
-        return [self.voxels, *(np.asarray(group[str(d)]) for d in range(1, len(list(group))))]
+        count = len(list(group.array_keys()))
+        return [self.voxels, *(np.asarray(group[str(d)]) for d in range(1, count))]
 
     @property
     def units(self) -> tuple[str | None, ...]:
         """One for each axis."""
-        return tuple(self.unit if axis in "zyx" else None for axis in self.axes)
+        known = {"t": self.time_unit, "c": None}
+        return tuple(known.get(axis, self.unit) for axis in self.axes)
 
     @property
     def scales(self) -> list[tuple[float, ...]]:
@@ -156,6 +160,22 @@ def of(voxels: Callable[[], Array], **arguments: Any) -> Callable[[str, Path], O
     return make
 
 
+def with_labels(**arguments: Any) -> Callable[[str, Path], Output]:
+    """Make an image, and a label image that becomes part of it."""
+
+    def make(name: str, place: Path) -> Output:
+        output = of(grey, **arguments)(name, place)
+        array, path = labels(), output.path / "labels" / "cells"
+        np.save(place / "cells.npy", array)
+        convert.run(place / "cells.npy", path, label=True, chunks=16, workers=2)
+        inside = replace(
+            output, name=f"{name}: cells", path=path, voxels=array, channels=(), is_label=True
+        )
+        return replace(output, labels={"cells": inside})
+
+    return make
+
+
 def _channels(axes: str, array: Array) -> tuple[str, ...]:
     if "c" not in axes:
         return ("scan",)
@@ -173,7 +193,7 @@ def zipped(make: Callable[[str, Path], Output]) -> Callable[[str, Path], Output]
             for file in files:
                 archive.write(file, file.relative_to(output.path).as_posix())
         shutil.rmtree(output.path)
-        return Output(**{**output.__dict__, "path": path})
+        return replace(output, path=path)
 
     return pack
 
@@ -207,6 +227,7 @@ def sample(zarr_format: int) -> Callable[[str, Path], Output]:
             axes="tczyx",
             voxel_size=(1.0, 1.0, *samples.voxel_size("heart", voxels.shape[-3:])),
             unit="micrometer",
+            time_unit="second",
             version="0.5" if zarr_format == 3 else "0.4",
             channels=("phase contrast", "contrast agent"),
         )
@@ -226,6 +247,8 @@ KINDS: Mapping[str, Callable[[str, Path], Output]] = {
     "0.4": of(grey, **V2),
     "0.5, label image": of(labels, label=True),
     "0.4, label image": of(labels, label=True, **V2),
+    "0.5, labels inside an image": with_labels(),
+    "0.4, labels inside an image": with_labels(**V2),
     "0.5, channels": of(lambda: random_voxels((2, 19, 33, 31), "uint8"), **CHANNELS),
     "0.4, channels": of(lambda: random_voxels((2, 19, 33, 31), "uint8"), **CHANNELS, **V2),
     "0.5, channels and time": of(lambda: random_voxels((3, 2, 9, 33, 31), "int16"), **TIME),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ MATTERS = {
     "channels": "channel names",
     "windows": "grey windows",
     "is_label": "image or label image",
+    "labels": "label images inside",
 }
 
 
@@ -39,6 +40,7 @@ class Shown:
     channels: tuple[str, ...] | None = None
     windows: Sequence[tuple[float, float]] | None = None
     is_label: bool | None = None
+    labels: Mapping[str, Shown] | None = None  # inside it, by name
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,9 @@ def with_tensorstore(path: Path) -> Shown:
     if path.suffix == ".zip":
         kept = {"driver": "zip", "base": {"driver": "file", "path": str(path)}}
     keys = ts.KvStore.open(kept).result().list().result()
-    names = sorted({key.split(b"/")[0].decode() for key in keys if b"/" in key})
+    nodes = (b"/zarr.json", b"/.zarray")  # of arrays; those of labels lie deeper
+    paths = [key.removesuffix(end).decode() for key in keys for end in nodes if key.endswith(end)]
+    names = sorted(path for path in paths if "/" not in path and path != "labels")
     arrays = [_open_tensorstore(kept, name) for name in names]
     axes = "".join(arrays[0].domain.labels)
     return Shown(levels=[array.read().result() for array in arrays], axes=axes or None)
@@ -105,7 +109,15 @@ def with_ome_zarr_py(path: Path) -> Shown:
     from ome_zarr.io import parse_url
     from ome_zarr.reader import Label, Reader
 
-    node = next(iter(Reader(parse_url(str(path)))()))
+    node, *others = Reader(parse_url(str(path)))()
+    inside = [one for one in others if one.load(Label) is not None]
+    shown = _of_node(node)
+    return replace(shown, labels={one.metadata["name"]: _of_node(one) for one in inside})
+
+
+def _of_node(node: Any) -> Shown:
+    from ome_zarr.reader import Label
+
     told = node.metadata
     transforms = told["coordinateTransformations"]
     return Shown(
@@ -150,10 +162,16 @@ def with_models(path: Path) -> Shown:
     import zarr
     from ome_zarr_models import open_ome_zarr
 
+    def shown(group: zarr.Group) -> Shown:
+        model = open_ome_zarr(group)
+        attributes = getattr(model.attributes, "ome", model.attributes)
+        told = _of_models(attributes, type(model).__name__ == "ImageLabel")
+        listed = getattr(model, "labels", None)
+        names = getattr(listed.attributes, "ome", listed.attributes).labels if listed else ()
+        return replace(told, labels={name: shown(group[f"labels/{name}"]) for name in names})
+
     store = zarr.storage.ZipStore(path) if path.suffix == ".zip" else path
-    model = open_ome_zarr(zarr.open_group(store, mode="r"))
-    attributes = getattr(model.attributes, "ome", model.attributes)
-    return _of_models(attributes, type(model).__name__ == "ImageLabel")
+    return shown(zarr.open_group(store, mode="r"))
 
 
 def with_yaozarrs(path: Path) -> Shown:
@@ -163,11 +181,17 @@ def with_yaozarrs(path: Path) -> Shown:
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # it warns of what it would rather not see
         group = yaozarrs.validate_zarr_store(f"zip::{path}" if path.suffix == ".zip" else str(path))
-        attributes = group.ome_metadata()
+        return _of_group(group)
+
+
+def _of_group(group: Any) -> Shown:
+    attributes = group.ome_metadata()
     shown = _of_models(attributes, type(attributes).__name__ == "LabelImage")
     paths = [dataset.path for dataset in attributes.multiscales[0].datasets]
     arrays = [group[name].to_tensorstore().read().result() for name in paths]
-    return Shown(**{**shown.__dict__, "levels": arrays})
+    listed = group.get("labels")
+    names = listed.ome_metadata().labels if listed else ()
+    return replace(shown, levels=arrays, labels={name: _of_group(listed[name]) for name in names})
 
 
 def _of_models(attributes: Any, is_label: bool) -> Shown:
@@ -203,7 +227,15 @@ def with_napari(path: Path) -> Shown:
         read = napari_get_reader(str(path))
     if read is None:
         raise ValueError("no reader for this path")
-    ((levels, told, kind),) = read(str(path))
+    layer, *others = read(str(path))
+    inside = {
+        told["name"].rpartition("/")[2]: (levels, told, kind) for levels, told, kind in others
+    }
+    shown = {name: _of_layer(*one) for name, one in inside.items()}
+    return replace(_of_layer(*layer), labels=shown)
+
+
+def _of_layer(levels: Any, told: Mapping[str, Any], kind: str) -> Shown:
     at, scale = told.get("channel_axis"), list(told["scale"])
     move, units = list(told["affine"].translate), list(told.get("units", ()))
     names, windows = told.get("name", ()), told.get("contrast_limits", ())
@@ -234,7 +266,7 @@ READERS: Mapping[str, Reader] = {
     "tensorstore": Reader("tensorstore", with_tensorstore, frozenset({"levels", "axes"})),
     "dask": Reader("dask", with_dask, frozenset({"levels"})),
     "ome-zarr-py": Reader("ome-zarr", with_ome_zarr_py, ALL),
-    "ngff-zarr": Reader("ngff-zarr", with_ngff_zarr, ALL - {"is_label"}),
+    "ngff-zarr": Reader("ngff-zarr", with_ngff_zarr, ALL - {"is_label", "labels"}),
     "ome-zarr-models": Reader("ome-zarr-models", with_models, ALL - {"levels"}),
     "yaozarrs": Reader("yaozarrs", with_yaozarrs, ALL),
     "napari-ome-zarr": Reader("napari-ome-zarr", with_napari, ALL),

@@ -94,6 +94,20 @@ def near(shown: Any, ours: Any) -> bool:
     return there.shape == here.shape and np.allclose(there, here, rtol=TOLERANCE, atol=0)
 
 
+def equal_labels(shown: Shown, output: Output) -> bool:
+    """Whether the labels inside are all there, and each is what went in, as far as told."""
+    if shown.labels is None or shown.labels.keys() != output.labels.keys():
+        return False
+    told = [(shown.labels[name], output.labels[name]) for name in output.labels]
+    return all(
+        near(one.scales, inside.scales)
+        and near(one.translations, inside.translations)
+        and one.is_label
+        and (one.levels is None or equal_levels(one, inside))
+        for one, inside in told
+    )
+
+
 EQUAL = {
     "levels": equal_levels,
     "scales": lambda shown, output: near(shown.scales, output.scales),
@@ -103,4 +117,5 @@ EQUAL = {
     "channels": lambda shown, output: shown.channels == output.channels,
     "windows": lambda shown, output: shown.windows == output.windows,
     "is_label": lambda shown, output: shown.is_label == output.is_label,
+    "labels": lambda shown, output: equal_labels(shown, output),
 }

@@ -57,6 +57,7 @@ def right(output: Output) -> Shown:
         channels=output.channels,
         windows=output.windows,
         is_label=output.is_label,
+        labels={name: right(inside) for name, inside in output.labels.items()},
     )
 
 
@@ -80,6 +81,7 @@ CHANGES = {
     "channels": lambda names: names[::-1],
     "windows": lambda windows: windows[:-1],
     "is_label": lambda is_label: not is_label,
+    "labels": lambda labels: {**labels, "strange": Shown()},
 }
 
 
@@ -97,6 +99,17 @@ def test_voxels_of_another_dtype_are_seen(outputs):
     output = outputs["0.5, channels"]
     wider = replace(right(output), levels=[level.astype("u2") for level in output.levels])
     assert told(wider, output) == ("levels", "")
+
+
+@pytest.mark.parametrize("matter", ["levels", "scales", "translations", "is_label"])
+def test_whatever_a_reader_shows_wrong_of_labels_is_seen(outputs, matter):
+    output = outputs["0.5, labels inside an image"]
+    shown = right(output)
+    assert told(shown, output) == ("", "")
+    cells = shown.labels["cells"]
+    changed = replace(cells, **{matter: CHANGES[matter](getattr(cells, matter))})
+    assert told(replace(shown, labels={"cells": changed}), output) == ("labels", "")
+    assert told(replace(shown, labels={}), output) == ("labels", "")
 
 
 def arrays(output: Output) -> list[zarr.Array]:
@@ -158,9 +171,9 @@ def napari_layers(output: Output):
 def test_napari_makes_layers_of_what_its_plugin_hands_over(outputs, kind):
     output = outputs[kind]
     layers = napari_layers(output)
-    assert [type(layer).__name__ for layer in layers] == (
-        ["Labels"] if output.is_label else ["Image"] * len(output.channels)
-    )
+    images = ["Labels"] if output.is_label else ["Image"] * len(output.channels)
+    kinds = [*images, *["Labels"] * len(output.labels)]
+    assert [type(layer).__name__ for layer in layers] == kinds
     kept = [i for i, axis in enumerate(output.axes) if axis != "c" or output.is_label]
     for number, layer in enumerate(layers):
         np.testing.assert_allclose(layer.scale, np.array(output.voxel_size)[kept], rtol=1e-9)
@@ -168,7 +181,7 @@ def test_napari_makes_layers_of_what_its_plugin_hands_over(outputs, kind):
         assert [str(unit) for unit in layer.units] == [output.units[i] or "pixel" for i in kept]
         assert "".join(layer.axis_labels) == "".join(output.axes[i] for i in kept)
         assert len(layer.data) == len(output.levels)
-        if not output.is_label:
+        if kinds[number] == "Image":
             assert tuple(layer.contrast_limits) == output.windows[number]
 
 
