@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import zarr
 
 from enormous.cli import main
@@ -57,6 +58,25 @@ def test_convert_says_what_it_made(
     assert sum(level["stored_objects"] for level in found["levels"]) > 4
     assert call("convert", scan, tmp_path / "q", *size, "--quiet") == 0
     assert capsys.readouterr() == ("", "")
+
+
+def test_pixels_without_a_distance_of_planes_are_told_as_that(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in").mkdir()
+    for n in range(3):
+        tifffile.imwrite(
+            tmp_path / "in" / f"s{n}.tif",
+            np.ones((8, 8), "u2"),
+            resolution=(1e4 / 359, 1e4 / 359),
+            resolutionunit="CENTIMETER",
+        )
+    assert call("convert", tmp_path / "in", tmp_path / "o") == 0
+    line = (
+        f"warning: {tmp_path}/in: the distance of planes is not given (y 359, x 359 micrometer "
+        "are): scale 1 without a unit is written; give --voxel-size Z,Y,X if you know\n"
+    )
+    assert capsys.readouterr().err == line
 
 
 def test_a_dry_run_writes_nothing(

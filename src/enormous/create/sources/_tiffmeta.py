@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from enormous.create.sources._units import in_one_unit, is_time, unit_name
+from enormous.create.sources.source import PIXEL_ONLY
 
 if TYPE_CHECKING:
     import tifffile
@@ -55,7 +56,7 @@ def voxel_size(
     deep = "z" in axes and shape[axes.index("z")] > 1
     if deep and "z" not in known:
         told = f"y {known['y'][0]:g}, x {known['x'][0]:g} {known['x'][1] or 'without unit'}"
-        return None, None, (("pixel size (the distance of planes is not given)", told),)
+        return None, None, ((PIXEL_ONLY, told),)
     known.setdefault("z", known["y"])
     spatial = [known[letter] for letter in axes if letter in "zyx"]
     together = in_one_unit([size for size, _ in spatial], [unit for _, unit in spatial])

@@ -14,6 +14,9 @@ from enormous.grid import Shape
 
 Region = tuple[slice, ...]
 
+#: Among what is kept: the size of a pixel, where the distance of planes is not known.
+PIXEL_ONLY = "pixel size (the distance of planes is not given)"
+
 
 @dataclass(frozen=True)
 class Source:
