@@ -317,6 +317,16 @@ def test_windows_and_masks_are_told_and_counted(tmp_path: Path) -> None:
     assert str(tmp_path) not in json.dumps(told)
 
 
+def test_zeros_inside_the_circle_of_a_mask_are_values_like_others(tmp_path: Path) -> None:
+    values = np.tile(np.arange(100, 140, dtype=np.uint16), (6, 40, 1))
+    values[:, 10:30, 12:28] = 0  # air in the middle of a bone
+    np.save(tmp_path / "ct.npy", values)
+    made = convert.run(tmp_path / "ct.npy", tmp_path / "o.zarr", chunks=16, mask_fov=True)
+    assert made.masked > 0
+    (channel,) = attributes(tmp_path / "o.zarr")["ome"]["omero"]["channels"]
+    assert (channel["window"]["start"], channel["window"]["end"]) == (0, 139)
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
 def test_viewers_are_shown_the_middle_of_the_histogram(tmp_path: Path, dtype: str) -> None:
     values = np.random.default_rng(5).normal(100, 20, (2, 12, 30, 30))

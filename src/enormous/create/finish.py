@@ -22,6 +22,7 @@ from enormous.create.labels import SOURCE
 from enormous.create.percentiles import percentiles
 from enormous.create.tally import RECORDS, read_all
 from enormous.create.target import Target, remove_partial, stored_level, write_group
+from enormous.create.values import FieldOfView
 from enormous.create.writing import SCRATCH
 from enormous.engine.work import Work
 from enormous.ledger import NODE_NAMES
@@ -118,8 +119,10 @@ def shown_level(target: Target) -> int:
 def _voxels(
     work: Work, spec: Conversion, level: int, array: Any, axis: int, channel: int
 ) -> Iterator[NDArray[Any]]:
-    """All voxels of a channel, object by object; those that a mask has set are left out."""
-    boxes = spec.target.levels[level].grid.by_object
+    """All voxels of a channel, object by object; of a masked image, those in its circle."""
+    grid = spec.target.levels[level].grid
+    boxes = grid.by_object
+    view = FieldOfView(*grid.shape[-2:]) if spec.view else None
     for number in range(boxes.n):
         work.stop.check()
         box = list(boxes.slices(boxes.index(number)))
@@ -128,8 +131,10 @@ def _voxels(
                 continue
             box[axis] = slice(channel, channel + 1)
         voxels = np.asarray(array[tuple(box)].read().result())
-        if spec.view is not None:
-            voxels = voxels[voxels != spec.target.fill_value]
+        if view is not None:
+            starts, stops = view.rows(*box[-2:])
+            columns = np.arange(voxels.shape[-1])
+            voxels = voxels[..., (columns >= starts[:, None]) & (columns < stops[:, None])]
         yield voxels
 
 
