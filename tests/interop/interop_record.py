@@ -51,6 +51,8 @@ FURTHER = """\
 - napari takes how much coarser a lower level is from the shapes, not from the metadata. Where a
   halved axis has an odd number of voxels, it draws the lower level squeezed, at its far end by
   less than one of its own voxels. The finest level lies right, and is the one compared here.
+- napari opens an image together with its labels, but hides their layers: click the eye of a
+  layer to see them.
 - When napari opens a label image that stands on its own, its plugin looks for an image two
   folders above, and makes an empty Zarr group there (a file `zarr.json`) where it finds none.
   The label image opens all the same, and you can remove that file.

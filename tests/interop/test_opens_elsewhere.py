@@ -174,6 +174,8 @@ def test_napari_makes_layers_of_what_its_plugin_hands_over(outputs, kind):
     images = ["Labels"] if output.is_label else ["Image"] * len(output.channels)
     kinds = [*images, *["Labels"] * len(output.labels)]
     assert [type(layer).__name__ for layer in layers] == kinds
+    shown = [layer.visible for layer in layers[len(images) :]]
+    assert not any(shown), "the page says that napari hides labels inside an image"
     kept = [i for i, axis in enumerate(output.axes) if axis != "c" or output.is_label]
     for number, layer in enumerate(layers):
         np.testing.assert_allclose(layer.scale, np.array(output.voxel_size)[kept], rtol=1e-9)
