@@ -259,7 +259,7 @@ def test_an_error_leaves_what_was_there(tmp_path: Path) -> None:
         _fail_after(file, b"new")
     with ShardReader(file, (2,)) as reader:
         assert dict(reader.items()) == {(0,): b"old"}
-    with ShardWriter(file, (2,), sync=True) as shard:
+    with ShardWriter(file, (2,)) as shard:
         pass  # the shard has become empty
     assert files(tmp_path) == []
 
@@ -396,7 +396,7 @@ def test_one_chunk_as_an_object(tmp_path: Path) -> None:
     file = tmp_path / "c" / "0" / "0"
     write_object(file, None)  # nothing there to remove
     assert files(tmp_path) == []
-    write_object(file, b"one", sync=True)
+    write_object(file, b"one")
     write_object(file, np.arange(3, dtype="<u2").reshape(3, 1))
     assert file.read_bytes() == bytes([0, 0, 1, 0, 2, 0])
     assert os.listdir(file.parent) == ["0"]

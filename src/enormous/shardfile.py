@@ -40,11 +40,10 @@ def is_partial(name: str) -> bool:
 class _NewFile:
     """A file that appears under its name only when it is complete; made at the first byte."""
 
-    def __init__(self, path: str | os.PathLike[str], sync: bool) -> None:
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
         self.size = 0
         self.descriptor = -1
-        self._sync = sync
         folder, name = os.path.split(self.path)
         self._temporary = os.path.join(folder, f".{name}{PARTIAL}{uuid.uuid4().hex[:12]}")
 
@@ -72,16 +71,8 @@ class _NewFile:
             with suppress(FileNotFoundError, NotADirectoryError):
                 os.unlink(self.path)
             return
-        if self._sync:
-            os.fsync(self.descriptor)
         self._close()
         os.replace(self._temporary, self.path)
-        if self._sync and hasattr(os, "O_DIRECTORY"):  # the name, too, is to survive
-            folder = os.open(os.path.dirname(self.path) or ".", os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
 
     def discard(self) -> None:
         """Leave nothing; harmless after `publish`."""
@@ -95,9 +86,7 @@ class _NewFile:
             os.close(descriptor)
 
 
-def write_object(
-    path: str | os.PathLike[str], data: BytesLike | None, *, sync: bool = False
-) -> None:
+def write_object(path: str | os.PathLike[str], data: BytesLike | None) -> None:
     """Write one encoded chunk as an object of its own, whole or not at all.
 
     Parameters
@@ -106,10 +95,8 @@ def write_object(
         Missing folders above it are made; a file that is there is replaced.
     data : bytes-like or None
         The encoded chunk; None (an empty chunk) removes the file.
-    sync : bool
-        Wait until the disk has it.
     """
-    file = _NewFile(path, sync)
+    file = _NewFile(path)
     try:
         if data is not None:
             file.open()
@@ -133,8 +120,6 @@ class ShardWriter:
         removed if all chunks are empty.
     counts : tuple of int
         Chunks of the shard along each axis.
-    sync : bool
-        Wait until the disk has it.
     ordered : bool
         False: chunks lie in the file in the order in which they are put, none waits.
 
@@ -149,12 +134,11 @@ class ShardWriter:
         path: str | os.PathLike[str],
         counts: Shape,
         *,
-        sync: bool = False,
         ordered: bool = True,
     ) -> None:
         self._tiling = Tiling(counts, (1,) * len(counts))
         self._ordered = ordered
-        self._file = _NewFile(path, sync)
+        self._file = _NewFile(path)
         self._index = np.full((self._tiling.n, 2), EMPTY, "<u8")
         self._seen = np.zeros(self._tiling.n, bool)
         self._held: dict[int, bytes | None] = {}
@@ -410,8 +394,6 @@ def pack(
     path: str | os.PathLike[str],
     counts: Shape,
     pieces: Iterable[tuple[Shape, ShardReader]],
-    *,
-    sync: bool = False,
 ) -> int:
     """Put the chunks of small shards into one, as they are; memory is a few MB.
 
@@ -424,8 +406,6 @@ def pack(
     pieces : iterable of (tuple of int, ShardReader)
         Where the first chunk of a small shard goes, counted in chunks of the big one,
         and its reader. Chunks lie in the file in the order of the pieces.
-    sync : bool
-        Wait until the disk has it.
 
     Returns
     -------
@@ -437,7 +417,7 @@ def pack(
     UsageError
         If two pieces have the same chunk, or one does not fit.
     """
-    with ShardWriter(path, counts, sync=sync, ordered=False) as shard:
+    with ShardWriter(path, counts, ordered=False) as shard:
         for origin, piece in pieces:
             shard._copy(origin, piece)
     return shard.nbytes
