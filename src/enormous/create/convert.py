@@ -29,28 +29,37 @@ from enormous.create.labels import (
     only_unlisted,
     publish_label,
 )
+from enormous.create.origin import as_label, method_of, moved
 from enormous.create.overlay import Overlay, read_overlay
 from enormous.create.pieces import Region, cut
 from enormous.create.report import Converted, report
 from enormous.create.scale import Scale, scale_of
-from enormous.create.sources import open_reader, open_source
+from enormous.create.sources import check_asked, open_reader, open_source
 from enormous.create.sources._flat import FlatDetail
-from enormous.create.sources.source import Source
-from enormous.create.stages import Input, disk_bytes, levels_facts, spool_facts, stages_of
-from enormous.create.stamps import with_stamps, without_stamps
+from enormous.create.sources.source import Reader, Source
+from enormous.create.stages import (
+    Input,
+    disk_bytes,
+    levels_facts,
+    scratch_bytes,
+    spool_bytes,
+    spool_facts,
+    stages_of,
+)
+from enormous.create.stamps import inputs_of, with_stamps, without_stamps
 from enormous.create.tally import Tally
 from enormous.create.target import Target, write_arrays
 from enormous.create.values import WINDOW_DTYPES, FieldOfView, Window, finite_range, to_window
 from enormous.create.writing import encode_chunk
 from enormous.engine import run as execute
-from enormous.engine.output import check_replaceable
+from enormous.engine.inputs import InputFile
+from enormous.engine.output import check_replaceable, space_warning
 from enormous.engine.plan import Plan
 from enormous.engine.pool import workers_or_default
 from enormous.engine.progress import Progress
 from enormous.engine.work import Work
 from enormous.errors import UsageError
 from enormous.grid import DEFAULT_CODEC
-from enormous.kernels import METHODS
 from enormous.ome.metadata import VERSIONS, axes_of
 from enormous.ome.pyramid import Factors, Level, Shards, layout, levels_of
 from enormous.stores import check_links, check_new, locate
@@ -104,7 +113,8 @@ def plan(
         Level 0 included; by default until the longest axis fits into one chunk, or as many as
         the image has that the labels are of.
     method : {"mean", "mode", "median", "max", "min", "nearest"}, optional
-        How a level is made of the one above; mean, and mode for labels.
+        How a level is made of the one above; mean, and mode for labels, of which mean and
+        median make no labels.
     factors : "auto" or sequence of int
         "auto" halves the axes whose voxel is finest; ``(2, 2, 2)`` forces.
     zarr_format : {3, 2}
@@ -117,7 +127,7 @@ def plan(
     mask_fov : bool
         Set what lies outside the circle inscribed in a slice to 0.
     label : bool
-        Make a label image. Never guessed.
+        Make a label image. Never guessed; an OME-Zarr label image says that it is one.
     dataset : str, optional
         Inside an HDF5 file or a Zarr group.
     shape, source_dtype, source_order, source_offset : optional
@@ -128,7 +138,7 @@ def plan(
     workers : int, optional
         Threads to plan for; by default one for each core.
     overwrite : bool
-        Replace OUT if it is an OME-Zarr image and holds nothing else.
+        Replace OUT if it is an OME-Zarr image and holds nothing else, label images included.
 
     Returns
     -------
@@ -142,6 +152,12 @@ def plan(
     DataError
         If an input is damaged or does not fit with the others.
     """
+    check_asked(
+        axes=axes, shape=shape, dtype=source_dtype, order=source_order, offset=source_offset
+    )
+    method_of(method, label)
+    mapping = _window(window, dtype)
+    encoding = codec if isinstance(codec, Codec) else Codec.parse(codec or DEFAULT_CODEC)
     place = output_place(out, overwrite, label=label)
     image = image_above(place)
     over = read_overlay(image) if image else None
@@ -158,8 +174,9 @@ def plan(
         offset=source_offset,
     )
     _check_apart(source, place)
-    stored_dtype, mapping = _values(source, window, dtype, label)
-    chosen = _method(method, label)
+    label, said = as_label(source, label)
+    stored_dtype = _stored_dtype(source, mapping, dtype, label)
+    chosen = method_of(method, label)
     scale = over.scale_of(source, voxel_size, unit) if over else scale_of(source, voxel_size, unit)
     grid = layout(
         source.shape,
@@ -175,12 +192,15 @@ def plan(
             grid, scale.spacing, levels=count, keep_shards=keep, factors=how, method=chosen
         )
 
+    if over:
+        placed = over.levels_of(source.axes, levels, factors, made)
+    else:
+        placed, lost = moved(made(levels, factors), source, scale)
+        said += lost
     target = Target(
-        levels=over.levels_of(source.axes, levels, factors, made)
-        if over
-        else made(levels, factors),
+        levels=placed,
         dtype=stored_dtype,
-        codec=codec if isinstance(codec, Codec) else Codec.parse(codec or DEFAULT_CODEC),
+        codec=encoding,
         method=chosen,
         zarr_format=form,
         fill_value=False if stored_dtype == "bool" else 0,
@@ -198,7 +218,9 @@ def plan(
         inside=over is not None,
         sample_every=_sample_every(target, view),
     )
-    return _plan(spec, scale, place, overwrite, workers_or_default(workers))
+    scale = replace(scale, warnings=(*scale.warnings, *said))
+    made_of = inputs_of(source)
+    return _plan(spec, scale, place, overwrite, workers_or_default(workers), made_of)
 
 
 def run(
@@ -234,7 +256,14 @@ def run(
     return report(done.plan, done.seconds)
 
 
-def _plan(spec: Conversion, scale: Scale, place: str, overwrite: bool, workers: int) -> Plan:
+def _plan(
+    spec: Conversion,
+    scale: Scale,
+    place: str,
+    overwrite: bool,
+    workers: int,
+    inputs: tuple[InputFile, ...],
+) -> Plan:
     source, target = spec.source, spec.target
     feed = Input(
         feed=source_feed,
@@ -245,9 +274,10 @@ def _plan(spec: Conversion, scale: Scale, place: str, overwrite: bool, workers: 
         prepare=mask_slab if spec.view else None,
     )
     stages = stages_of(target, feed, workers)
-    for line in scale.warnings:
+    most = disk_bytes(target, stages, range(len(target.levels)))
+    told = (*scale.warnings, *space_warning(Path(place), most))
+    for line in told:
         warnings.warn(line, stacklevel=3)
-    count = len(target.levels)
     image = image_above(place)
     if image:  # the list of its labels
         files = 1 if target.zarr_format == 3 else 2
@@ -261,8 +291,11 @@ def _plan(spec: Conversion, scale: Scale, place: str, overwrite: bool, workers: 
         finish=finish,
         publish=publish_label if spec.inside else None,
         overwrite=overwrite,
-        disk_bytes=disk_bytes(target, stages, range(count)),
+        disk_bytes=most,
+        certain_bytes=spool_bytes(target, stages),
+        scratch_bytes=scratch_bytes(target, stages),
         codec=str(target.codec),
+        inputs=inputs,
         facts=(
             ("source", {"url": source.url, "kind": source.kind, "dtype": source.dtype}),
             *((("labels_of", str(image)),) if image else ()),
@@ -275,7 +308,7 @@ def _plan(spec: Conversion, scale: Scale, place: str, overwrite: bool, workers: 
             ("levels", list(levels_facts(target))),
             ("read_factor", _amplification(source, stages[0].reads)),
             *spool_facts(target, stages),
-            ("warnings", list(scale.warnings)),
+            ("warnings", list(told)),
         ),
     )
 
@@ -318,7 +351,10 @@ def _zarr_format(asked: int | None, shards: Shards, over: Overlay | None) -> Zar
 
 
 def _check_apart(source: Source, place: str) -> None:
-    """Refuse an output that would replace the input, or end up among its slices."""
+    """Refuse an output that would replace the input.
+
+    Beside the slices of an input it may lie: a folder is never taken for a slice.
+    """
     if "://" in source.url:
         return
     real = os.path.realpath(source.url)
@@ -326,33 +362,30 @@ def _check_apart(source: Source, place: str) -> None:
         raise UsageError(f"{place} holds the input {source.url}; choose another output")
 
 
-def _values(
-    source: Source, window: tuple[float, float] | None, dtype: str | None, label: bool
-) -> tuple[str, Window | None]:
-    """The dtype to be stored and the mapping to it."""
+def _window(window: tuple[float, float] | None, dtype: str | None) -> Window | None:
+    if window is None:
+        return None
+    if dtype not in WINDOW_DTYPES:
+        raise UsageError(f"a window needs --dtype {' or '.join(WINDOW_DTYPES)}")
+    return Window(float(window[0]), float(window[1]), dtype)
+
+
+def _stored_dtype(source: Source, window: Window | None, dtype: str | None, label: bool) -> str:
     kind = np.dtype(source.dtype).kind
     if any(n < 1 for n in source.shape):
         raise UsageError(f"{source.url} is {shape_text(source.shape)}: it holds no voxels")
     if label and (window is not None or kind == "f"):
         what = "a window would change the labels" if window is not None else "labels are integers"
         raise UsageError(f"{source.url} ({source.dtype}) cannot become a label image: {what}")
-    if window is None:
-        if dtype is not None and dtype != source.dtype:
-            raise UsageError(
-                f"{source.url} is {source.dtype}; to store {dtype}, say which grey values become 0 "
-                "and the largest number: --window LO,HI"
-            )
-        # OME-Zarr's labels are integers; a mask is one of 0 and 1
-        return ("uint8" if label and kind == "b" else source.dtype), None
-    if dtype not in WINDOW_DTYPES:
-        raise UsageError(f"a window needs --dtype {' or '.join(WINDOW_DTYPES)}")
-    return dtype, Window(float(window[0]), float(window[1]), dtype)
-
-
-def _method(method: str | None, label: bool) -> str:
-    if method is not None and method not in METHODS:
-        raise UsageError(f"unknown method {method!r}; use one of {', '.join(METHODS)}")
-    return method or ("mode" if label else "mean")
+    if window is not None:
+        return window.dtype
+    if dtype is not None and dtype != source.dtype:
+        raise UsageError(
+            f"{source.url} is {source.dtype}; to store {dtype}, say which grey values become 0 "
+            "and the largest number: --window LO,HI"
+        )
+    # OME-Zarr's labels are integers; a mask is one of 0 and 1
+    return "uint8" if label and kind == "b" else source.dtype
 
 
 def _amplification(source: Source, reads: int) -> float:
@@ -383,7 +416,7 @@ def finish(work: Work) -> None:
 def source_feed(work: Work, region: Region, tally: Tally) -> NDArray[Any]:
     """The voxels of a region as they are stored, before the mask."""
     spec: Conversion = work.plan.spec
-    reader = work.kept("reader", lambda: open_reader(with_stamps(spec.source), work.workers))
+    reader = work.kept("reader", lambda: reader_of(work))
     voxels = reader.read(region)
     if spec.window is not None:
         rows = spec.view.rows(*region[-2:]) if spec.view else None
@@ -395,6 +428,11 @@ def source_feed(work: Work, region: Region, tally: Tally) -> NDArray[Any]:
         if found:
             tally.add({"least": found[0], "most": found[1]})
     return voxels.astype(spec.target.dtype, copy=False)
+
+
+def reader_of(work: Work) -> Reader:
+    """Open the input, which is refused if it is not what the plan was made of."""
+    return open_reader(with_stamps(work.plan.spec.source, work.plan.inputs), work.workers)
 
 
 def mask_slab(work: Work, slab: NDArray[Any], region: Region, tally: Tally) -> None:

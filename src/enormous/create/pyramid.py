@@ -21,15 +21,25 @@ from numpy.typing import NDArray
 
 from enormous.codecs import Codec
 from enormous.create.image_files import ImageFiles
+from enormous.create.origin import NO_LABELS, method_of
 from enormous.create.pieces import Region
 from enormous.create.report import Converted, report
 from enormous.create.sources import open_reader, open_source
 from enormous.create.sources.source import Source
-from enormous.create.stages import Input, disk_bytes, levels_facts, spool_facts, stages_of
+from enormous.create.stages import (
+    Input,
+    disk_bytes,
+    levels_facts,
+    scratch_bytes,
+    spool_bytes,
+    spool_facts,
+    stages_of,
+)
+from enormous.create.stamps import inputs_of
 from enormous.create.tally import Tally
 from enormous.create.target import Target, remove_partial, write_arrays
 from enormous.engine import run as execute
-from enormous.engine.output import leftovers
+from enormous.engine.output import check_writable, leftovers, space_warning
 from enormous.engine.plan import Plan
 from enormous.engine.pool import workers_or_default
 from enormous.engine.progress import Progress
@@ -94,13 +104,14 @@ def plan(
         If it is no image in a folder, has more than level 0 and `overwrite` is not given, or
         an argument will not do.
     DataError
-        If its metadata is damaged.
+        If its metadata is damaged, or it may not be written to.
     """
     location = locate(image)
     if location.kind != "file":
         raise UsageError(f"{location.url} is not a folder: levels are made in place; copy it first")
     place = Path(os.path.realpath(location.base))
     found = _image(location)
+    check_writable(place)
     files = ImageFiles.read(place)
     _check_levels(location.url, found, overwrite)
     chosen = _method(found, method)
@@ -119,6 +130,7 @@ def plan(
         given=True,
     )
     stages = stages_of(target, feed, workers_or_default(workers))
+    most = disk_bytes(target, stages, range(1, len(made)))
     return Plan(
         operation="pyramid",
         out=str(place),
@@ -128,8 +140,11 @@ def plan(
         finish=finish,
         publish=publish,
         overwrite=overwrite,
-        disk_bytes=disk_bytes(target, stages, range(1, len(made))),
+        disk_bytes=most,
+        certain_bytes=spool_bytes(target, stages),
+        scratch_bytes=scratch_bytes(target, stages),
         codec=str(target.codec),
+        inputs=inputs_of(source),
         facts=(
             ("ome_zarr", found.version),
             ("codec", str(target.codec)),
@@ -137,7 +152,7 @@ def plan(
             ("dtype", target.dtype),
             ("levels", list(levels_facts(target))),
             *spool_facts(target, stages),
-            ("warnings", note),
+            ("warnings", [*note, *space_warning(place, most)]),
         ),
     )
 
@@ -202,11 +217,8 @@ def _check_levels(url: str, found: Image, overwrite: bool) -> None:
 
 
 def _method(found: Image, method: str | None) -> str:
-    if method is not None and method not in METHODS:
-        raise UsageError(f"unknown method {method!r}; use one of {', '.join(METHODS)}")
-    if method is None and found.method in METHODS:
-        method = found.method
-    return method or ("mode" if found.is_label else "mean")
+    recorded = found.method in METHODS and not (found.is_label and found.method in NO_LABELS)
+    return method_of(found.method if method is None and recorded else method, found.is_label)
 
 
 def _levels(

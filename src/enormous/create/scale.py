@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from enormous.create.sources._units import in_one_unit, is_length, unit_name
-from enormous.create.sources.source import Source
+from enormous.create.sources.source import PIXEL_ONLY, Source
 from enormous.errors import UsageError
 
 #: Sizes that differ by more than this are said to differ.
@@ -74,10 +74,18 @@ def scale_of(source: Source, voxel_size: float | Sequence[float] | None, unit: s
                 f"{source.url} has its voxel size in {source.unit}; leave out the unit {named}, or "
                 "give the voxel size as well"
             )
+    elif named:
+        raise UsageError(
+            f"{source.url} does not say how large a voxel is, so the unit {named} is of nothing: "
+            f"give the voxel size as well (--voxel-size {','.join(letters).upper()})"
+        )
     else:
         size, used = (1.0,) * len(letters), ""
+        pixel = dict(source.kept).get(PIXEL_ONLY)
+        unknown = f": the distance of planes is not given ({pixel} are)" if pixel else ""
+        unknown = unknown or " does not say how large a voxel is"
         warnings.append(
-            f"{source.url} does not say how large a voxel is: scale 1 without a unit is written; "
+            f"{source.url}{unknown}: scale 1 without a unit is written; "
             f"give --voxel-size {','.join(letters).upper()} if you know"
         )
     time, time_unit = source.interval or (1.0, None)

@@ -155,14 +155,33 @@ def _band_stage(target: Target, band: Band, source: Input, workers: int) -> Stag
         detail=detail,
         reads=_reads(target, band, detail, natural, itemsize),
         writes=sum(target.levels[d].grid.nbytes for d in written),
-        objects=sum(
-            target.levels[d].grid.n_objects if d not in band.packed else band.n_pieces(d)
-            for d in written
-        ),
+        objects=sum(target.levels[d].grid.n_objects for d in written if d not in band.packed),
         block_bytes=0 if spooled else held,
         piece_bytes=_piece_bytes(target, band, piece, itemsize, first),
         at_once=_at_once(band.blocks.n, workers, held),
+        pieces=_pieces_of_block(target, band, slab, piece),
     )
+
+
+def _pieces_of_block(target: Target, band: Band, slab: int, piece: Shape) -> int:
+    """Most pieces that one block makes side by side: read, encoded or halved."""
+    extent, shape = _extent(band), band.grids[0].shape
+    axis = slab_axis(len(extent))
+    first = [min(slab, e) if i == axis else e for i, e in enumerate(extent)]
+    # a box that begins between two pieces touches one more of them
+    most = math.prod(
+        min(-(-e // p) + (t % p != 0 or (i == axis and slab % p != 0)), -(-n // p))
+        for i, (e, p, t, n) in enumerate(zip(first, piece, band.blocks.tile, shape, strict=True))
+    )
+    for planes, scale, grid in zip(
+        capacities(target, band, slab), band.scales, band.grids, strict=True
+    ):
+        held = [-(-e // s) for e, s in zip(extent, scale, strict=True)]
+        held[axis] = min(held[axis], planes)
+        chunks = math.prod(-(-h // c) for h, c in zip(held, grid.chunks, strict=True))
+        halved = min(held[axis], 2 * math.prod(held) * grid.itemsize // PIECE_BYTES + 1)
+        most = max(most, chunks, halved)
+    return most
 
 
 def _title(source: Input, band: Band, written: range, first: bool) -> str:
@@ -328,24 +347,36 @@ def disk_bytes(target: Target, stages: Sequence[Stage], written: range) -> int:
     """Bytes on disk if nothing could be compressed; scratch files of packed levels included."""
     grids = [target.levels[d].grid for d in written]
     data = sum(grid.padded_bytes + grid.n_objects * grid.index_bytes for grid in grids)
-    scratch = sum(
+    metadata = 4096 * metadata_objects(target, len(grids))
+    return data + scratch_bytes(target, stages) + metadata
+
+
+def scratch_bytes(target: Target, stages: Sequence[Stage]) -> int:
+    """Those of :func:`disk_bytes` that are gone in the end: packed levels, and slabs in a file."""
+    packed = sum(
         target.levels[stage.detail.level].grid.padded_bytes
         for stage in stages
         if isinstance(stage.detail, PackWork)
     )
-    metadata = 4096 * metadata_objects(target, len(grids))
-    return data + scratch + _spool_bytes(target, stages) + metadata
+    return packed + spool_bytes(target, stages)
 
 
 def spool_facts(target: Target, stages: Sequence[Stage]) -> tuple[tuple[str, str], ...]:
     """A word on the file that holds slabs too large for memory, if there is one."""
-    spool = _spool_bytes(target, stages)
+    spool = spool_bytes(target, stages)
     if not spool:
         return ()
-    return (("slabs", f"in a scratch file beside the output, {bytes_text(spool)}"),)
+    size = bytes_text(spool)
+    return (
+        (
+            "slabs",
+            f"in a scratch file beside the output, {size}; to the peak memory comes up to {size} "
+            "of page cache, which the system takes back (a job's limit may count it)",
+        ),
+    )
 
 
-def _spool_bytes(target: Target, stages: Sequence[Stage]) -> int:
+def spool_bytes(target: Target, stages: Sequence[Stage]) -> int:
     """Bytes of the files that hold slabs too large for memory; one block at a time has one."""
     return max(
         (

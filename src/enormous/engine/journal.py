@@ -18,7 +18,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from enormous.engine.freeze import as_json, thaw
+from enormous.engine.freeze import as_json, from_json, thaw
+from enormous.engine.inputs import check_same
 from enormous.engine.intervals import Intervals
 from enormous.engine.lock import hold, open_held
 from enormous.engine.plan import Plan
@@ -116,10 +117,26 @@ class Journal:
         for path in self.folder.iterdir():
             if path.name != "lock":
                 path.unlink()
-        frozen = {"hash": self.plan.hash, "plan": as_json(self.plan)}
-        temporary = self.folder / "plan.json.new"
+        self._write({"hash": self.plan.hash, "plan": as_json(self.plan)})
+
+    def _write(self, frozen: dict[str, Any]) -> None:
+        temporary = self.folder / f"plan.json.{os.getpid()}.new"  # shares may write it at a time
         temporary.write_text(json.dumps(frozen, indent=1), encoding="utf-8")
         os.replace(temporary, self.folder / "plan.json")
+
+    def compare_inputs(self) -> None:
+        """Make sure that the input files are those of which blocks were made; keep the new ones.
+
+        Raises
+        ------
+        DataError
+            If one that a recorded block has read is another now: it is named.
+        """
+        stored = _stored(self.folder)
+        fields = stored["plan"]["fields"]
+        if not check_same(self.plan, from_json(fields.get("inputs", [])), self.done()[0]):
+            fields["inputs"] = as_json(self.plan.inputs)
+            self._write(stored)
 
     def as_made(self) -> Plan:
         """This plan with the time at which it was first made: same plan, same bytes.

@@ -270,6 +270,17 @@ def check_space(out: Path, certain: int, at_most: int) -> None:
         )
 
 
+def space_warning(out: Path, at_most: int) -> tuple[str, ...]:
+    """A line if an output may not fit: it would not if nothing were empty or compressed."""
+    free = free_bytes(out.parent)
+    if at_most <= free:
+        return ()
+    return (
+        f"{out}: up to {bytes_text(at_most)} needed if nothing is empty or can be compressed, "
+        f"{bytes_text(free)} free",
+    )
+
+
 def explain(error: BaseException, out: Path, needs: int, free: int) -> BaseException:
     """The error as one line, if it comes from the disk; else the error itself.
 

@@ -20,6 +20,7 @@ from enormous.engine.freeze import freeze
 from enormous.grid import Tiling
 
 if TYPE_CHECKING:
+    from enormous.engine.inputs import InputFile
     from enormous.engine.work import Work
 
 BlockFunction = Callable[["Work", int], None]
@@ -138,6 +139,8 @@ class Plan:
         Bytes on disk if nothing could be compressed.
     certain_bytes : int
         Bytes below which the output cannot be, however well it compresses.
+    scratch_bytes : int
+        Of `disk_bytes`, those that are gone when all is done.
     base_bytes : int
         Memory of the process before the first block.
     facts : tuple of pairs
@@ -145,6 +148,9 @@ class Plan:
     codec : str, optional
         What most of the work is, as :class:`enormous.codecs.Codec` names it: ``--dry-run``
         measures how fast this machine is with it.
+    inputs : tuple of InputFile
+        Files that the first stage reads, as they were when the plan was made. They are no part
+        of the hash: a file that was mended is read on with.
     created : str
         When the plan was made: the only time that is ever written.
     """
@@ -159,9 +165,11 @@ class Plan:
     overwrite: bool = False
     disk_bytes: int = 0
     certain_bytes: int = 0
+    scratch_bytes: int = 0
     base_bytes: int = BASE_BYTES
     facts: tuple[tuple[str, Any], ...] = ()
     codec: str | None = None
+    inputs: tuple[InputFile, ...] = ()
     created: str = field(default_factory=now)
 
     @cached_property

@@ -101,7 +101,7 @@ def cost(plan: Plan) -> dict[str, Any]:
     dict
         For storing it once, keeping it a month, and reading all of it from outside.
     """
-    gigabytes = plan.disk_bytes / 1e9
+    gigabytes = (plan.disk_bytes - plan.scratch_bytes) / 1e9
     return {
         "put_usd": plan.objects * PUT_USD,
         "month_usd": gigabytes * GB_MONTH_USD,

@@ -73,6 +73,8 @@ class Unfinished:
             go_on = self._there and (resume or self.journal.publishing)
             if not go_on:
                 self._refuse_to_drop_shares(resume)
+            elif not resume:
+                self._compare_inputs_of_done()
             self._start(afresh=not go_on)
 
     def open_shared(self, check: Callable[[Journal], object]) -> None:
@@ -145,7 +147,19 @@ class Unfinished:
             except BaseException:
                 self._remove()
                 raise
+        elif not self.journal.publishing:
+            self.journal.compare_inputs()
         self.plan = self.journal.as_made()
+
+    def _compare_inputs_of_done(self) -> None:
+        """Complete no earlier output, unasked, where the input is another now."""
+        try:
+            self.journal.compare_inputs()
+        except DataError as error:
+            raise DataError(
+                f"{error}; all blocks were done: enormous finish {self.out} completes that, then "
+                "call again"
+            ) from error
 
     def _refuse_others(self) -> None:
         for folder in journals(self.out):

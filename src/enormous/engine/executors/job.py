@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from enormous.engine.freeze import freeze, thaw, trust, trusted
+from enormous.engine.inputs import check_block
 from enormous.engine.plan import Plan, Stage
 from enormous.engine.pool import Stop
 from enormous.engine.retry import attempt
@@ -69,11 +70,18 @@ class Executor(Protocol):
 
 
 def make_block(work: Work, number: int) -> None:
-    """Make one block, trying again where that may help."""
+    """Make one block, trying again where that may help.
+
+    Raises
+    ------
+    DataError
+        If an input file has changed meanwhile: the block is not done then.
+    """
     stage = work.stage
     assert stage is not None  # executors make Work for a stage
     work.stop.check()
     attempt(lambda: stage.function(work, number), work.stop, f"{stage.title}, block {number}")
+    check_block(work.plan, stage, number)
 
 
 @dataclass(frozen=True)
