@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -223,3 +224,22 @@ def test_what_is_wrong_in_any_place_is_told_before_that_the_place_is_taken(
     told_ = capsys.readouterr().err
     assert said in told_
     assert "exists" not in told_
+
+
+def test_what_the_engine_warns_of_is_one_line_and_quiet_is_quiet(
+    tmp_path: Path,
+    scan: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def tells(*_: Any) -> None:
+        warnings.warn("OUT is on\na full disk", stacklevel=2)
+
+    monkeypatch.setattr("enormous.engine.run.check_space", tells)
+    size = ["--voxel-size", 1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert call("convert", scan, tmp_path / "o", *size) == 0
+        assert capsys.readouterr().err == "warning: OUT is on a full disk\n"
+        assert call("convert", scan, tmp_path / "p", *size, "--quiet") == 0
+    assert capsys.readouterr().err == ""

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 from typing import Any, NoReturn
 
 import typer
@@ -93,7 +94,9 @@ def _run(arguments: list[str] | None) -> int:
     """Call a command, tell of its failure, and give the exit code."""
     _common.debug, _common.interrupted = False, None
     try:
-        code = app(arguments, prog_name="enormous", standalone_mode=False)
+        with warnings.catch_warnings():
+            warnings.showwarning = _common.show_warning
+            code = app(arguments, prog_name="enormous", standalone_mode=False)
         if sys.stdout is not None:
             sys.stdout.flush()
     except (KeyboardInterrupt, typer.Abort):

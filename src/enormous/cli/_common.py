@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -94,6 +95,16 @@ def sizes(text: str | None, option: str, example: str = "128 or 64,128,128") -> 
         raise UsageError(f"{option} {text!r} is not a size in voxels; write {example}")
     numbers = tuple(int(part) for part in parts)
     return numbers[0] if len(numbers) == 1 else numbers
+
+
+def warn(text: str) -> None:
+    """One line on stderr."""
+    typer.echo(f"warning: {' '.join(text.split())}", err=True)
+
+
+def show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    """Tell a warning of Python's kind in one line, without the place in the code."""
+    warn(str(message) if category is UserWarning else f"{category.__name__}: {message}")
 
 
 def print_json(value: Any) -> None:
@@ -215,15 +226,18 @@ def execute(
         if resume and stage is None:  # a share always goes on with what is there
             _warn_of_nothing(plan)
     try:
-        done = run(
-            plan,
-            scheduler=scheduler,
-            workers=workers,
-            resume=resume,
-            progress=where_seen(quiet),
-            stage=stage,
-            share=_share(share),
-        )
+        with warnings.catch_warnings():
+            if quiet:
+                warnings.simplefilter("ignore")
+            done = run(
+                plan,
+                scheduler=scheduler,
+                workers=workers,
+                resume=resume,
+                progress=where_seen(quiet),
+                stage=stage,
+                share=_share(share),
+            )
     except KeyboardInterrupt as error:
         interrupted = "; ".join(getattr(error, "__notes__", ())) or None
         raise
@@ -283,7 +297,7 @@ def _warn_of_nothing(plan: Plan) -> None:
 
     mine = Unfinished(plan)
     if not mine.journal.exists and not journals(mine.out):  # of another plan's the run tells
-        typer.echo(f"warning: {plan.out}: nothing to resume; all blocks are made anew", err=True)
+        warn(f"{plan.out}: nothing to resume; all blocks are made anew")
 
 
 def _warn_of_leftovers(plan: Plan) -> None:
@@ -294,4 +308,4 @@ def _warn_of_leftovers(plan: Plan) -> None:
             what = f"is what {plan.out} was before a run that was killed while replacing it"
         else:
             what = "is left of another call that did not come to its end, unless that still runs"
-        typer.echo(f"warning: {path} {what}; remove it when you do not need it", err=True)
+        warn(f"{path} {what}; remove it when you do not need it")

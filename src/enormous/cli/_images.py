@@ -19,6 +19,7 @@ from enormous.cli._common import (
     print_table,
     ratio_text,
     sizes,
+    warn,
 )
 from enormous.errors import UsageError
 
@@ -116,7 +117,7 @@ def carry_out(
     """
     check_part(plan, stage, share)
     for line in dict(plan.facts).get("warnings", ()) if not quiet else ():
-        typer.echo(f"warning: {line}", err=True)
+        warn(line)
     if dry_run:
         print_plan(plan, scheduler=scheduler, workers=workers, json=json, quiet=quiet)
         if not (json or quiet):
