@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 import tifffile
 import zarr
 
+import enormous.engine.run  # noqa: F401 (patched)
 from enormous.cli import main
 
 
@@ -235,7 +237,7 @@ def test_what_the_engine_warns_of_is_one_line_and_quiet_is_quiet(
     def tells(*_: Any) -> None:
         warnings.warn("OUT is on\na full disk", stacklevel=2)
 
-    monkeypatch.setattr("enormous.engine.run.check_space", tells)
+    monkeypatch.setattr(sys.modules["enormous.engine.run"], "check_space", tells)
     size = ["--voxel-size", 1]
     with warnings.catch_warnings():
         warnings.simplefilter("always")
