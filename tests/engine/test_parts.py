@@ -283,7 +283,7 @@ def test_a_plan_is_priced(tmp_path: Path) -> None:
     assert [s["blocks"] for s in facts["stages"]] == [16, 3]
     assert (facts["reads"], facts["writes"], facts["objects"]) == (560, 584, 19)
     assert facts["peak_memory_bytes"] == 400_000_000 + 2 * 2000
-    assert plan.as_dict(2, processes=True)["peak_memory_bytes"] == 3 * 400_000_000 + 2 * 2000
+    assert plan.as_dict(2, processes=True)["peak_memory_bytes"] == 150e6 + 2 * 280e6 + 2 * 2000
     encode, decode = pricing.speeds("zstd:3")
     assert 1e6 < encode < decode < 1e11
     busy = min(2, pricing.workers_or_default(None))

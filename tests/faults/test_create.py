@@ -111,6 +111,132 @@ def test_a_slice_that_breaks_in_mid_run_can_be_mended(
     assert digest(out) == digest(tmp_path / "whole")
 
 
+class Meddler:
+    """Told of progress, it changes a file once a block is done."""
+
+    def __init__(self, change: Any, after: int = 1) -> None:
+        self.change, self.left = change, after
+
+    def begin(self, title: str, total: int, done: int) -> None: ...
+
+    def advance(self, nbytes: int) -> None:
+        self.left -= 1
+        if not self.left:
+            self.change()
+
+    def end(self) -> None: ...
+
+
+class Enough(Exception):
+    """What ends a run in these tests."""
+
+
+def enough() -> None:
+    raise Enough
+
+
+def rewrite(path: Path) -> None:
+    """As a copy over it does: same size, another time."""
+    time.sleep(0.01)
+    path.write_bytes(bytes(reversed(path.read_bytes())))
+
+
+def one_file(folder: Path, kind: str) -> tuple[Path, Path, dict[str, Any]]:
+    """What to convert, the file of it that will change, and how to convert it."""
+    voxels = np.random.default_rng(0).integers(0, 60000, (96, 50, 40), np.uint16)
+    options: dict[str, Any] = {**OPTIONS, "workers": 1}
+    path = folder / f"scan.{kind}"
+    if kind == "raw":
+        voxels.tofile(path)
+        options |= {"shape": voxels.shape, "source_dtype": "uint16"}
+    elif kind == "npy":
+        np.save(path, voxels)
+    elif kind in ("tif", "zlib.tif"):
+        tifffile.imwrite(path, voxels, compression="zlib" if kind == "zlib.tif" else None)
+    elif kind == "h5":
+        import h5py
+
+        with h5py.File(path, "w") as file:
+            file.create_dataset("data", data=voxels, chunks=(16, 50, 40))
+    else:
+        import zarr
+
+        zarr.create_array(str(path), data=voxels, chunks=(16, 50, 40))
+        return path, path / "zarr.json", options
+    return path, path, options
+
+
+KINDS = ["raw", "npy", "tif", "zlib.tif", "h5", "zarr"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_input_that_changes_in_mid_run_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(stages, "BLOCK_BYTES", 1)
+    path, file, options = one_file(tmp_path, kind)
+    plan = convert.plan(path, tmp_path / "o.zarr", **options)
+
+    def change() -> None:
+        os.utime(file, ns=(1, 1)) if kind in ("h5", "zarr", "zlib.tif") else rewrite(file)
+
+    with pytest.raises(DataError, match=rf"{file} has changed since") as told:
+        run(plan, workers=1, progress=Meddler(change))
+    assert "\n" not in str(told.value)
+    assert not (tmp_path / "o.zarr").exists()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("call", [{"resume": True}, {"stage": 1, "share": (2, 2)}], ids=str)
+def test_an_input_that_changed_before_a_run_goes_on_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, call: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(stages, "BLOCK_BYTES", 1)
+    path, file, options = one_file(tmp_path, kind)
+    plan = convert.plan(path, tmp_path / "o.zarr", **options)
+    if "stage" in call:
+        run(plan, stage=1, share=(1, 2), workers=1)
+    else:
+        with pytest.raises(Enough):
+            run(plan, workers=1, progress=Meddler(enough, 2))
+    before = file.stat()
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns + 10**9))
+    with pytest.raises(DataError, match=rf"{file} has changed since blocks were made of it"):
+        run(convert.plan(path, tmp_path / "o.zarr", **options), workers=1, **call)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))  # and it was the same after all
+    run(convert.plan(path, tmp_path / "o.zarr", **options), workers=1, **call)
+
+
+def test_a_slice_is_another_only_for_the_blocks_that_read_it(
+    tmp_path: Path, stack: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stages, "BLOCK_BYTES", 1)
+    out = tmp_path / "o.zarr"
+
+    def plan() -> Any:
+        return convert.plan(stack, out, workers=1, **OPTIONS)
+
+    with pytest.raises(Enough):  # one block of sixteen slices is done
+        run(plan(), workers=1, progress=Meddler(enough))
+    deep = plan().stages[0].blocks.tile[0]
+    os.utime(stack / f"s{deep - 1:03}.tif", ns=(1, 1))
+    with pytest.raises(DataError, match=rf"s{deep - 1:03}\.tif has changed since blocks"):
+        run(plan(), workers=1, resume=True)
+    run(plan(), workers=1)  # anew
+    out.rename(tmp_path / "whole")
+    with pytest.raises(Enough):
+        run(plan(), workers=1, progress=Meddler(enough))
+    os.utime(stack / f"s{deep:03}.tif", ns=(7, 7))  # mended: known by this time from now on
+    with pytest.raises(Enough):
+        run(plan(), workers=1, resume=True, progress=Meddler(enough))
+    os.utime(stack / f"s{deep:03}.tif", ns=(9, 9))
+    with pytest.raises(DataError, match=rf"s{deep:03}\.tif has changed since blocks"):
+        run(plan(), workers=1, resume=True)
+    os.utime(stack / f"s{deep:03}.tif", ns=(7, 7))
+    run(plan(), workers=1, resume=True)
+    assert digest(out) == digest(tmp_path / "whole")
+
+
 def test_headers_are_checked_before_anything_is_written(tmp_path: Path, stack: Path) -> None:
     (stack / "s040.tif").unlink()
     with pytest.raises(DataError, match=r"0*40"):
@@ -167,7 +293,7 @@ def cut_at(patch: pytest.MonkeyPatch, step: int) -> None:
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
-@pytest.mark.parametrize("through", ["resume", "finish"])
+@pytest.mark.parametrize("through", ["resume", "finish", "the same call"])
 def test_new_levels_move_in_whatever_happens(
     tmp_path: Path, stack: Path, zarr_format: int, through: str
 ) -> None:
@@ -196,6 +322,8 @@ def test_new_levels_move_in_whatever_happens(
         assert not [f for f in validate(image).faults if f.severity == "error"]
         if through == "finish":
             finish(image)
+        elif through == "the same call":  # what was half in its place is completed, not dropped
+            pyramid.run(image, method="max", levels=3, overwrite=True)
         else:
             run(pyramid.plan(image, method="max", levels=3, overwrite=True), resume=True)
         _check(image, expected)

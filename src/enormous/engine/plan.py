@@ -28,6 +28,9 @@ BlockFunction = Callable[["Work", int], None]
 #: Memory of the process before the first block: interpreter, zarr, tensorstore, numba and its
 #: compiled kernels, and the stacks of threads, which a limit on memory counts as well.
 BASE_BYTES = 400_000_000
+#: Where blocks are made by processes: that of the one which leads them, and of each of them. They
+#: keep fewer threads and share the pages of libraries.
+LEADER_BYTES, WORKER_BYTES = 150_000_000, 280_000_000
 
 
 def now() -> str:
@@ -211,6 +214,9 @@ class Plan:
     def peak_bytes(self, workers: int, *, processes: bool = False) -> int:
         """Memory needed at most: the hungriest stage, and the process itself.
 
+        Pages of scratch files are not counted, as the system writes them out and takes them
+        back when memory is short; operations that map any say how many in their facts.
+
         Parameters
         ----------
         workers : int
@@ -218,7 +224,7 @@ class Plan:
             Each of the workers is a process of its own, beside the one that leads them.
         """
         return max(
-            self.base_bytes * (1 + stage.lanes(workers) if processes else 1)
+            (LEADER_BYTES + stage.lanes(workers) * WORKER_BYTES if processes else self.base_bytes)
             + stage.peak_bytes(workers)
             for stage in self.stages
         )
