@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
 from typing import IO, Any
@@ -220,6 +221,18 @@ def _batches(start: int, stop: int, row: int) -> Iterator[tuple[int, int]]:
     step = max(1, _BATCH // max(1, row))
     for a in range(start, stop, step):
         yield a, min(a + step, stop)
+
+
+def side_by_side(
+    pool: ThreadPoolExecutor | None, read: Callable[..., None], jobs: Sequence[tuple[Any, ...]]
+) -> None:
+    """Call `read` with each of the jobs, in threads if there are any and it is worth it."""
+    if pool is None or len(jobs) == 1:
+        for job in jobs:
+            read(*job)
+        return
+    for done in [pool.submit(read, *job) for job in jobs]:
+        done.result()
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,14 @@ from numpy.typing import NDArray
 
 from enormous._text import shape_text
 from enormous.create.sources import _formats
-from enormous.create.sources._files import RandomFile, Stamp, cannot_open, read_box, unreadable
+from enormous.create.sources._files import (
+    RandomFile,
+    Stamp,
+    cannot_open,
+    read_box,
+    side_by_side,
+    unreadable,
+)
 from enormous.create.sources._layout import Layout, layout, native_dtype
 from enormous.create.sources._names import in_order
 from enormous.create.sources._slicefiles import FAMILIES, Header
@@ -240,12 +247,7 @@ class SlicesReader:
             (self._detail.slices[n], out[n - box[0].start], box[1:])
             for n in range(box[0].start, box[0].stop)
         ]
-        if self._pool is None or len(jobs) == 1:
-            for job in jobs:
-                self._one(*job)
-            return
-        for done in [self._pool.submit(self._one, *job) for job in jobs]:
-            done.result()
+        side_by_side(self._pool, self._one, jobs)
 
     def _one(self, file: Slice, out: NDArray[Any], box: Region) -> None:
         known = Stamp(file.path, file.size, file.mtime_ns)

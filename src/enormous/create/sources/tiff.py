@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from enormous._text import shape_text
 from enormous.create.sources import _tiffpages
-from enormous.create.sources._files import Flat, RandomFile, Stamp, read_box, stamp
+from enormous.create.sources._files import Flat, RandomFile, Stamp, read_box, side_by_side, stamp
 from enormous.create.sources._flat import FlatDetail
 from enormous.create.sources._layout import Layout, layout, native_dtype
 from enormous.create.sources._slicefiles import tiff_says
@@ -236,12 +236,7 @@ class TiffReader:
             at = tuple(i - part.start for i, part in zip(index, box[:leading], strict=True))
             number = int(np.ravel_multi_index(index, shape)) if shape else 0
             jobs.append((number, out[at], box[leading:]))
-        if self._pool is None or len(jobs) == 1:
-            for job in jobs:
-                self._one(*job)
-            return
-        for done in [self._pool.submit(self._one, *job) for job in jobs]:
-            done.result()
+        side_by_side(self._pool, self._one, jobs)
 
     def _one(self, number: int, out: NDArray[Any], box: Region) -> None:
         with self._lock:
