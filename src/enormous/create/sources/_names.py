@@ -93,6 +93,6 @@ def _check_sequence(names: Sequence[str], numbers: Sequence[int], where: str) ->
         if step and found != step:
             raise DataError(
                 f"{where}: slice {numbers[index] + step} is missing between {names[index]} and "
-                f"{names[index + 1]}; add it; or if it never was, number the others without a gap "
-                "(links will do), or give the files as a list in Python"
+                f"{names[index + 1]}; add it, or a copy of its neighbour if it is lost; if it "
+                "never was, give the files as a list in Python"
             )
