@@ -17,7 +17,6 @@ from enormous.errors import DataError
 if TYPE_CHECKING:
     from enormous.engine.intervals import Intervals
     from enormous.engine.plan import Plan, Stage
-    from enormous.grid import Tiling
 
 
 @dataclass(frozen=True)
@@ -44,13 +43,12 @@ class InputFile:
     start: int = 0
     stop: int = 0
 
-    def read_by(self, blocks: Tiling, number: int) -> bool:
-        """Whether a block reads it."""
+    def holds(self, region: tuple[slice, ...]) -> bool:
+        """Whether any of the voxels of a block lie in it."""
         if self.axis is None:
             return True
-        part = blocks.slices(blocks.index(number))[self.axis]
-        begin, end = int(part.start), int(part.stop)
-        return begin < self.stop and self.start < end
+        part = region[self.axis]
+        return bool(part.start < self.stop and self.start < part.stop)
 
     def is_as_it_was(self) -> bool:
         """Whether the file has its size and time still.
@@ -90,9 +88,9 @@ def check_block(plan: Plan, stage: Stage, number: int) -> None:
     """
     if stage is not plan.stages[0]:
         return
-    blocks = plan.stages[0].blocks
+    region = stage.blocks.slices(stage.blocks.index(number))
     for file in plan.inputs:
-        if file.read_by(blocks, number) and not file.is_as_it_was():
+        if file.holds(region) and not file.is_as_it_was():
             raise DataError(
                 f"{file.path} has changed since it was looked at; start again when it is complete"
             )
@@ -126,8 +124,9 @@ def check_same(plan: Plan, before: Iterable[InputFile], done: Intervals) -> bool
     changed = [f for f in plan.inputs if known.get(f.path) != (f.size, f.mtime_ns)]
     blocks = plan.stages[0].blocks
     for number in _numbers(done) if changed else ():
+        region = blocks.slices(blocks.index(number))
         for file in changed:
-            if file.read_by(blocks, number):
+            if file.holds(region):
                 raise DataError(
                     f"{file.path} has changed since blocks were made of it, which does not go "
                     "together with the rest: put it back as it was (its time too), or start anew"
