@@ -139,6 +139,7 @@ def test_what_may_not_fit_is_said(
     with pytest.warns(UserWarning, match=words):
         plan = convert.plan(scan, tmp_path / "o", voxel_size=1, codec="none")
     assert any("free" in line for line in dict(plan.facts)["warnings"])
+    assert plan.as_dict(1)["free_bytes"] == 10_000
     image(tmp_path / "i", (0, 0, 0), "micrometer")
     assert any("free" in line for line in dict(pyramid.plan(tmp_path / "i").facts)["warnings"])
     # slabs in a file are written to their last byte, whatever becomes of them

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from enormous import __version__
@@ -231,6 +232,7 @@ class Plan:
 
     def as_dict(self, workers: int, *, processes: bool = False) -> dict[str, Any]:
         """What ``--dry-run`` tells, as JSON values; takes a moment, to measure the codec."""
+        from enormous.engine.output import free_bytes
         from enormous.engine.pricing import cost, time_needed
 
         return {
@@ -251,6 +253,7 @@ class Plan:
             "writes": self.writes,
             "objects": self.objects,
             "disk_bytes": self.disk_bytes,
+            "free_bytes": free_bytes(Path(self.out).parent),
             "workers": workers,
             "peak_memory_bytes": self.peak_bytes(workers, processes=processes),
             "time": time_needed(self, workers),
