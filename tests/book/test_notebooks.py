@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 import tomllib
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -323,13 +324,21 @@ def test_recorded_values_are_formatted_as_the_book_formats_them(text, spec):
 
 def test_the_install_cell_brings_all_that_chapters_import() -> None:
     """What a chapter imports is in the base install, in Python, or named in the install cell."""
-    from enormous.teach.notebooks import EXTRAS
+    from enormous.teach.notebooks import EXTRAS, INSTALL
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    base = {re.split(r"[\[<>=]", name)[0].replace("-", "_") for name in project["dependencies"]}
-    known = base | set(EXTRAS.split()) | set(sys.stdlib_module_names) | {"enormous", "IPython"}
+    (named_extras,) = re.findall(r"enormous\[([a-z,]+)\]", INSTALL)
+    wanted = [*project["dependencies"], *EXTRAS.split(), "enormous", "ipython"]
+    for extra in named_extras.split(","):
+        wanted += project["optional-dependencies"][extra]
+    installed = {re.split(r"[\[<>=]", name)[0] for name in wanted}
+    distributions = metadata.packages_distributions()
     for path in sorted((ROOT / "notebooks" / "chapters").glob("*.ipynb")):
         for cell in nbformat.read(path, 4).cells:
             if cell.cell_type == "code":
-                named = re.findall(r"^(?:import|from) (\w+)", cell.source, re.M)
-                assert set(named) <= known, path.name
+                for module in re.findall(r"^(?:import|from) (\w+)", cell.source, re.M):
+                    known = module in sys.stdlib_module_names
+                    assert known or set(distributions.get(module, [module])) & installed, (
+                        path.name,
+                        module,
+                    )

@@ -43,9 +43,9 @@ INSTALL = """\
 try:
     import enormous
 except ImportError:
-    %pip install --quiet "enormous @ git+{repository}@{branch}" {extras}"""
-#: What chapters import beyond the toolkit's base install and Python's own library.
-EXTRAS = "imagecodecs matplotlib psutil scipy"
+    %pip install --quiet "enormous[export,parallel] @ git+{repository}@{branch}" {extras}"""
+#: What chapters import beyond the toolkit with those extras and Python's own library.
+EXTRAS = "matplotlib ngff-zarr ome-zarr pillow psutil"
 
 
 @dataclass(frozen=True)
