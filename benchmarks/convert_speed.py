@@ -87,7 +87,9 @@ def report(edge: int, found: list[Contestant]) -> None:
     by_name = {one.name: one for one in found}
     ours = {"shards": by_name["enormous, shards"], "chunks": by_name["enormous, chunks"]}
     print(f"\n{edge}³ uint16, {len(found[0].runs)} interleaved runs: median (lowest to highest)")
-    print("| who | seconds | its time ÷ ours (chunks) | peak memory |\n|---|---|---|---|")
+    print(
+        "| who | seconds | its time ÷ ours (chunks) | peak memory (anonymous) |\n|---|---|---|---|"
+    )
     for one in found:
         print(
             f"| {one.name} | {one.spread()} | {ratios(one, ours['chunks'])} "

@@ -21,7 +21,20 @@ HERE = Path(__file__).parent
 ENVIRONMENTS = HERE.parent / "_build" / "peers"
 
 _WORKER = """
-import importlib.util, json, resource, sys, time
+import importlib.util, json, sys, threading, time
+
+def anonymous():  # what the system cannot take back: without pages of files that are mapped
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("RssAnon"))
+
+class Peak(threading.Thread):
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.bytes, self.over = anonymous(), threading.Event()
+    def run(self):
+        while not self.over.wait(0.02):
+            self.bytes = max(self.bytes, anonymous())
+
 spec = importlib.util.spec_from_file_location("contestant", sys.argv[1])
 module = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
@@ -29,11 +42,13 @@ answers, sys.stdout = sys.stdout, sys.stderr
 run = module.prepare(**json.loads(sys.argv[2]))
 print("ready", file=answers, flush=True)
 for line in sys.stdin:
+    peak = Peak()
+    peak.start()
     began = time.perf_counter()
-    facts = run() or {}
+    run()
     seconds = time.perf_counter() - began
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({"seconds": seconds, "peak": peak, **facts}), file=answers, flush=True)
+    peak.over.set()
+    print(json.dumps({"seconds": seconds, "peak": peak.bytes}), file=answers, flush=True)
 """
 
 
@@ -127,7 +142,7 @@ def _environment(needs: Sequence[str], python: str) -> str:
         shutil.rmtree(folder, ignore_errors=True)
         subprocess.run([python, "-m", "venv", folder], check=True)
         clean = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-        install = [interpreter, "-m", "pip", "install", "--quiet", *needs]
+        install = [interpreter, "-m", "pip", "install", "-qq", *needs]
         subprocess.run(install, check=True, env=clean)
         (folder / "made").touch()
     return str(interpreter)
