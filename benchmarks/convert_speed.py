@@ -86,7 +86,9 @@ def report(edge: int, found: list[Contestant]) -> None:
     """A table of seconds, ratios to ours, and memory."""
     by_name = {one.name: one for one in found}
     ours = {"shards": by_name["enormous, shards"], "chunks": by_name["enormous, chunks"]}
-    print(f"\n{edge}³ uint16, {len(found[0].runs)} interleaved runs: median (lowest to highest)")
+    print(
+        f"\n{edge}³ uint16, {len(found[0].runs)} interleaved runs: median (lowest to highest)"
+    )  # memory: anonymous
     print(
         "| who | seconds | its time ÷ ours (chunks) | peak memory (anonymous) |\n|---|---|---|---|"
     )
