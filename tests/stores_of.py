@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
+
+from enormous.ome.validate import Report, validate
 
 VERSIONS = ("0.4", "0.5")
 CHANNEL = {
@@ -171,3 +175,44 @@ def collection(folder: Path, version: str) -> Path:
 
 
 MAKERS = {"image": image, "plate": plate, "collection": collection}
+
+
+# -- what a report says, and edits of an image ------------------------------------------
+
+
+def errors(report: Report) -> list[tuple[str, str]]:
+    return [(fault.path, fault.rule) for fault in report.errors]
+
+
+def warned(report: Report) -> list[tuple[str, str]]:
+    return [(fault.path, fault.rule) for fault in report.warnings]
+
+
+def entry_of(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The attributes of an image, and its multiscales entry, to be changed inside them."""
+    attributes = get_attributes(folder)
+    return attributes, attributes.get("ome", attributes)["multiscales"][0]
+
+
+def change(folder: Path, version: str, edit: Callable[[dict[str, Any]], None]) -> Report:
+    """Validate an image after an edit of its multiscales entry."""
+    attributes, entry = entry_of(folder)
+    edit(entry)
+    set_attributes(folder, version, attributes)
+    return validate(folder)
+
+
+def steps(entry: dict[str, Any], level: int) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = entry["datasets"][level]["coordinateTransformations"]
+    return found
+
+
+def peers_accept(folder: Path) -> bool:
+    import ome_zarr_models
+    import yaozarrs
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ome_zarr_models.open_ome_zarr(zarr.open_group(folder, mode="r"))
+        yaozarrs.validate_zarr_store(str(folder))
+    return True

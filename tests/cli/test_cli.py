@@ -22,25 +22,10 @@ from counting_server import serving
 
 import enormous
 from enormous import samples
-from enormous.cli import main
 from enormous.errors import DataError
 from enormous.samples import blocks
 
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Call the command line in this process: exit code, stdout, stderr."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as left:
-            main([str(a) for a in arguments])
-        assert isinstance(left.value.code, int)
-        out, err = capsys.readouterr()
-        return left.value.code, out, err
-
-    return call
 
 
 def command(*arguments: object) -> list[str]:
